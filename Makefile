@@ -1,0 +1,58 @@
+# `make demo` and `make test` do all their own set-up: a virtual environment in .venv and pinned packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
+JOBS ?= 2
+
+.PHONY: help demo test test-long check lint types floors format clean
+
+help:
+	@echo "make demo       install what it needs, train twenty devices, open nothing, print the report's path"
+	@echo "make test       install what it needs, run the tests (minutes)"
+	@echo "make test-long  the slow tests too"
+	@echo "make check      formatting, lint, types, import floors, tests"
+	@echo "make format     let ruff rewrite"
+	@echo "make clean      remove .venv and caches (runs/ stays)"
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "covey needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv module: on Debian and Raspberry Pi OS, apt install python3-venv"; exit 2; }
+
+$(VENV)/.sim: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing covey[sim] into $(VENV) (a few minutes the first time)"
+	@$(INSTALL) --editable '.[sim]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing covey[dev] into $(VENV) (a few minutes the first time)"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.sim
+
+demo: $(VENV)/.sim
+	@$(BIN)/covey demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -m "not long"
+
+test-long: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+floors: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+check: lint types floors test
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
