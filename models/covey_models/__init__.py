@@ -1,0 +1,1 @@
+"""What is trained: model descriptions, local training, evaluation, export and quantisation (torch)."""
