@@ -1,0 +1,102 @@
+"""Local training: plain SGD with momentum, a gradient clip and FedProx's proximal term.
+
+The optimiser step is written out because torch.optim costs each process a second or two of imports
+(torch._dynamo), and because the state must start from zero in every round.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from covey.arrays import Parameters
+from covey.examples import Examples
+from covey.plan import Train
+from covey_models.model import Augment, Model
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What local training gives.
+
+    Attributes:
+        parameters: After training; may be non-finite if training diverged.
+        loss: Mean cross-entropy over the last epoch, as seen while training; 0 without examples.
+    """
+
+    parameters: Parameters
+    loss: float
+
+
+def initial(model: Model, seed: int) -> Parameters:
+    """Freshly initialised parameters, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return parameters_of(model.build())
+
+
+def parameters_of(network: nn.Module) -> Parameters:
+    """Copies of a network's parameters as float32 arrays, in order of their names (see covey.arrays)."""
+    return {name: value.detach().numpy().copy() for name, value in sorted(network.named_parameters())}
+
+
+def load(network: nn.Module, parameters: Parameters) -> None:
+    """Copy `parameters` into a network that has the same names and shapes."""
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            value.copy_(torch.from_numpy(parameters[name]))
+
+
+def train(network: nn.Module, examples: Examples, task: Train, augment: Augment | None, seed: int) -> Trained:
+    """Train `network` in place.
+
+    Args:
+        network: Holds the parameters to start from.
+        examples: Already scaled inputs, shape (n, *input_shape); n may be 0.
+        task: Rates, epochs and limits.
+        augment: Changes each batch, or None.
+        seed: Decides the order of examples and the augmentation, nothing else.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = list(network.parameters())
+    start = [weight.detach().clone() for weight in weights]
+    velocity = [torch.zeros_like(weight) for weight in weights]
+    x, y = torch.from_numpy(np.ascontiguousarray(examples.x)), torch.from_numpy(examples.y)
+    loss = torch.zeros(())
+    for _ in range(task.epochs):
+        loss = torch.zeros(())
+        for index in torch.split(torch.randperm(len(y), generator=generator), task.batch_size):
+            batch = x[index] if augment is None else augment(x[index], generator)
+            batch_loss = cross_entropy(network(batch), y[index])
+            gradients = torch.autograd.grad(batch_loss, weights)
+            _step(weights, start, velocity, gradients, task)
+            loss += batch_loss.detach() * len(index)
+    return Trained(parameters_of(network), float(loss) / max(len(y), 1))
+
+
+@torch.no_grad()
+def _step(
+    weights: Sequence[Tensor],
+    start: Sequence[Tensor],
+    velocity: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    task: Train,
+) -> None:
+    """One step of SGD: clip, add the proximal gradient μ(w - w_start), then momentum."""
+    factor = _clip_factor(gradients, task.gradient_clip)
+    for weight, origin, speed, gradient in zip(weights, start, velocity, gradients, strict=True):
+        direction = gradient * factor
+        if task.proximal_mu:
+            direction += task.proximal_mu * (weight - origin)
+        speed.mul_(task.momentum).add_(direction)
+        weight.sub_(speed, alpha=task.learning_rate)
+
+
+def _clip_factor(gradients: Sequence[Tensor], limit: float) -> float | Tensor:
+    if not limit:
+        return 1.0
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(each) for each in gradients]))
+    return torch.clamp(limit / (norm + 1e-12), max=1.0)

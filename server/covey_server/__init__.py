@@ -1,0 +1,1 @@
+"""The coordinator: asks a fleet round by round, keeps what it must not forget, and builds the release."""

@@ -1,0 +1,236 @@
+"""A federation from the first question to the last: statistics, rounds, validation, checkpoints.
+
+The same code drives a simulated fleet and a real one; it sees a Flower Grid and a run's folder.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import isnan
+
+from flwr.app import ConfigRecord, Message
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
+
+from covey.arrays import Parameters
+from covey.errors import RoundAborted
+from covey.examples import Standardise
+from covey.plan import Plan, Statistics, Train
+from covey_models.model import Model
+from covey_models.training import initial
+from covey_server.checkpoint import Checkpoint
+from covey_server.run_folder import Row, RunFolder
+from covey_server.settings import FederationFile, scheduled, train_task, validate_task
+from covey_strategies import optimiser_state
+from covey_strategies.asking import Asking, ask_statistics
+from covey_strategies.private import Private, Recipes
+from covey_strategies.private_sum import PrivateSum
+from covey_strategies.queries.validate import ValidateSum
+from covey_strategies.wire import from_record, to_record
+
+
+@dataclass(frozen=True)
+class RoundEnded:
+    """A round as a person watching wants it.
+
+    Attributes:
+        round: From 1.
+        rounds: In the whole run.
+        loss: Mean local training loss of the cohort, nats.
+        accuracy: On held-out examples over the cohort; None in rounds without validation.
+        devices: In the sum.
+        refused: Answers not counted, one line each.
+        seconds: The round took.
+    """
+
+    round: int
+    rounds: int
+    loss: float
+    accuracy: float | None
+    devices: int
+    refused: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Federated:
+    """A finished federation.
+
+    Attributes:
+        parameters: The model after the last round.
+        preprocessing: How inputs are scaled; None if the federation does not standardise.
+        validation: Held-out counts of the final model, summed over the fleet.
+    """
+
+    parameters: Parameters
+    preprocessing: Standardise | None
+    validation: ValidateSum
+
+
+Observer = Callable[[RoundEnded], None]
+
+
+class Coordinator:
+    """One federation.
+
+    Args:
+        grid: Where the fleet is.
+        file: What was decided.
+        model: What is trained.
+        folder: The run's folder, locked by the caller.
+        seed: Decides the initial model and the cohorts.
+        observe: Called after every round.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything a federation stands on, each named at the call
+        self,
+        *,
+        grid: Grid,
+        file: FederationFile,
+        model: Model,
+        folder: RunFolder,
+        seed: int,
+        observe: Observer,
+    ) -> None:
+        self._grid = grid
+        self._file = file
+        self._model = model
+        self._folder = folder
+        self._seed = seed
+        self._observe = observe
+        self._last: PrivateSum | None = None
+
+    def run(self) -> Federated:
+        """From the last checkpoint, or from the start, to the end.
+
+        Raises:
+            RoundAborted: Too few devices; the checkpoint of the round before stands.
+            StateError: The checkpoint is damaged.
+        """
+        state = self._folder.latest() or self._begin()
+        self._folder.rewind(state.round)
+        strategy = self._strategy(state)
+        for server_round in range(state.round + 1, self._file.federation.rounds + 1):
+            state = self._round(strategy, state, server_round)
+        self._folder.write_csv()
+        # the last round validates; only a run resumed after it has to ask again
+        validation = strategy.validate_sum or self._validate(strategy, state.round, state.parameters)
+        return Federated(state.parameters, state.preprocessing, validation)
+
+    def _begin(self) -> Checkpoint:
+        """Round 0: the initial model and the statistics."""
+        parameters = initial(self._model, self._seed)
+        preprocessing = self._statistics(parameters) if self._file.federation.standardise else None
+        state = Checkpoint(self._folder.config, 0, parameters, {}, preprocessing)
+        self._folder.save(state)
+        return state
+
+    def _statistics(self, parameters: Parameters) -> Standardise:
+        federation = self._file.federation
+        task = Statistics(federation.examples_cap)
+        return ask_statistics(self._grid, self._asking(None), task, parameters, federation.round_timeout)
+
+    def _asking(self, preprocessing: Standardise | None) -> Asking:
+        federation = self._file.federation
+        return Asking(
+            run=self._folder.run,
+            model=self._model,
+            seed=self._seed,
+            minimum=federation.minimum_devices,
+            size=federation.devices_per_round,
+            preprocessing=preprocessing,
+            witness=self._witness,
+        )
+
+    def _witness(self, plan: Plan, collected: PrivateSum) -> None:
+        """Write down every sum before anything is done with it."""
+        if isinstance(plan.task, Train):
+            self._last = collected
+        self._folder.log_sum(sum_row(plan, collected))
+
+    def _strategy(self, state: Checkpoint) -> Private:
+        inner: FedAvg = self._file.strategy.build()
+        optimiser_state.restore(inner, state.optimiser)
+        recipes = Recipes(
+            train=lambda server_round: train_task(self._file, server_round),
+            validate=validate_task(self._file),
+            server_rate=self._server_rate,
+        )
+        return Private(inner, self._asking(state.preprocessing), recipes)
+
+    def _server_rate(self, server_round: int) -> float:
+        strategy = self._file.strategy
+        return scheduled(
+            strategy.learning_rate, strategy.schedule, server_round, self._file.federation.rounds
+        )
+
+    def _round(self, strategy: Private, state: Checkpoint, server_round: int) -> Checkpoint:
+        started = time.monotonic()
+        parameters, loss, collected = self._train(strategy, server_round, state.parameters)
+        accuracy = self._accuracy(strategy, server_round, parameters)
+        rounds, seconds = self._file.federation.rounds, time.monotonic() - started
+        ended = RoundEnded(
+            server_round, rounds, loss, accuracy, collected.devices, collected.refused, seconds
+        )
+        self._folder.log_metrics(metrics_row(ended))
+        optimiser = optimiser_state.save(strategy.inner)
+        new = Checkpoint(state.config, server_round, parameters, optimiser, state.preprocessing)
+        self._folder.save(new)
+        self._observe(ended)
+        return new
+
+    def _train(
+        self, strategy: Private, server_round: int, parameters: Parameters
+    ) -> tuple[Parameters, float, PrivateSum]:
+        messages = strategy.configure_train(server_round, to_record(parameters), ConfigRecord(), self._grid)
+        arrays, _ = strategy.aggregate_train(server_round, self._send(messages))
+        if arrays is None or strategy.train_sum is None or self._last is None:
+            raise RoundAborted(f"round {server_round}: the inner strategy gave no model")
+        return from_record(arrays), strategy.train_sum.loss, self._last
+
+    def _accuracy(self, strategy: Private, server_round: int, parameters: Parameters) -> float | None:
+        federation = self._file.federation
+        if server_round % federation.validate_every and server_round != federation.rounds:
+            return None
+        found = self._validate(strategy, server_round, parameters).accuracy
+        return None if isnan(found) else found
+
+    def _validate(self, strategy: Private, server_round: int, parameters: Parameters) -> ValidateSum:
+        messages = strategy.configure_evaluate(
+            server_round, to_record(parameters), ConfigRecord(), self._grid
+        )
+        strategy.aggregate_evaluate(server_round, self._send(messages))
+        if strategy.validate_sum is None:
+            raise RoundAborted(f"round {server_round}: validation gave no counts")
+        return strategy.validate_sum
+
+    def _send(self, messages: Iterable[Message]) -> Iterable[Message]:
+        return self._grid.send_and_receive(messages, timeout=self._file.federation.round_timeout)
+
+
+def metrics_row(ended: RoundEnded) -> Row:
+    """A round as `metrics.jsonl` has it; accuracy is null in rounds without validation."""
+    return {
+        "round": ended.round,
+        "loss": ended.loss,
+        "accuracy": ended.accuracy,
+        "devices": ended.devices,
+        "refused": len(ended.refused),
+        "seconds": round(ended.seconds, 4),
+    }
+
+
+def sum_row(plan: Plan, collected: PrivateSum) -> Row:
+    """A private sum as `sums.jsonl` has it: what was asked, how it was bounded, how many answered."""
+    return {
+        "round": plan.round,
+        "kind": str(plan.task.__struct_config__.tag),
+        "asked": plan.cohort,
+        "devices": collected.devices,
+        "minimum": plan.minimum,
+        "elements": plan.length,
+        "bytes_per_device": 4 * plan.length,
+        "parts": [{"name": p.name, "length": p.length, "clip": p.clip, "scale": p.scale} for p in plan.parts],
+        "masks": plan.masks,
+        "noise": plan.noise,
+    }

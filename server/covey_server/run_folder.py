@@ -1,0 +1,191 @@
+"""A run's folder on disk: `runs/<name>/`.
+
+config.toml        the resolved configuration; `covey simulate` accepts it
+run.json           the run's identifier and the digest of config.toml
+checkpoints/       round-000010.ckpt, …: the last two
+metrics.jsonl      a line a round; metrics.csv is the same, written when the run ends
+sums.jsonl         a line for every private sum, also of rounds that a crash made be asked again
+devices/           what each simulated device told its own log
+package, report.html, summary.json, keys/, device/: see `covey_simulations.run`
+"""
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from covey.errors import InputError, StateError
+from covey_io import durable
+from covey_server import checkpoint as checkpoints
+from covey_server.checkpoint import Checkpoint
+
+Row = dict[str, Any]
+
+_KEPT = 2
+_CHECKPOINT = re.compile(r"^round-(\d{6})\.ckpt$")
+
+
+class RunFolder:
+    """One run's folder. Every write is durable before it returns.
+
+    Args:
+        path: The folder; see `create` and `open`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.sums = path / "sums.jsonl"
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
+        """Start a run.
+
+        Args:
+            path: Must not exist, or must hold only what a crash left before the run began.
+            config: The resolved configuration as plain tables, without nulls.
+
+        Raises:
+            InputError: Another run is there.
+        """
+        if (path / "run.json").exists():
+            raise InputError(f"{path} holds a run already", hint=f"go on with it: --resume {path}")
+        durable.make_folder(path / "checkpoints")
+        text = msgspec.toml.encode(config)
+        durable.replace(path / "config.toml", text)
+        marks = {"format": "covey-run/1", "run": secrets.token_hex(8), "config_sha256": _sha256(text)}
+        durable.replace(path / "run.json", (json.dumps(marks) + "\n").encode())
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Go on with a run.
+
+        Raises:
+            InputError: No run is there.
+            StateError: Its configuration is not the one it was started with.
+        """
+        folder = cls(path)
+        if not (path / "run.json").is_file():
+            raise InputError(f"{path} is not a run", hint="name a folder under runs/")
+        if _sha256((path / "config.toml").read_bytes()) != folder._marks()["config_sha256"]:
+            raise StateError(
+                f"{path / 'config.toml'} was changed since the run began",
+                hint="start a new run from it, or put the original back",
+            )
+        return folder
+
+    @property
+    def run(self) -> str:
+        """The run's identifier."""
+        return str(self._marks()["run"])
+
+    @property
+    def config(self) -> str:
+        """Digest of the configuration."""
+        return str(self._marks()["config_sha256"])
+
+    def _marks(self) -> dict[str, str]:
+        path = self.path / "run.json"
+        try:
+            marks: dict[str, str] = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise StateError(f"{path} is damaged", hint="start a new run") from error
+        return marks
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run: a second process that wants it is refused.
+
+        Raises:
+            InputError: Another process holds it.
+        """
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{self.path} is in use by another process", hint="wait for it, or stop it"
+                ) from error
+            yield
+
+    def save(self, state: Checkpoint) -> None:
+        """Write a checkpoint, then drop all but the last two."""
+        durable.replace(self.checkpoints / f"round-{state.round:06d}.ckpt", checkpoints.to_bytes(state))
+        for old in self._saved()[:-_KEPT]:
+            old.unlink()
+
+    def latest(self) -> Checkpoint | None:
+        """The last checkpoint; None before the first.
+
+        Raises:
+            StateError: It is damaged or belongs to another configuration.
+        """
+        saved = self._saved()
+        if not saved:
+            return None
+        state = checkpoints.from_bytes(saved[-1].read_bytes(), str(saved[-1]))
+        if state.config != self.config:
+            raise StateError(f"{saved[-1]} belongs to another configuration", hint="start a new run")
+        return state
+
+    def _saved(self) -> list[Path]:
+        return sorted(path for path in self.checkpoints.glob("*.ckpt") if _CHECKPOINT.match(path.name))
+
+    def log_metrics(self, row: Row) -> None:
+        """Append a round's row."""
+        durable.append(self.metrics, _line(row))
+
+    def log_sum(self, row: Row) -> None:
+        """Append a private sum's row."""
+        durable.append(self.sums, _line(row))
+
+    def rewind(self, last_round: int) -> None:
+        """Drop the rows of rounds after `last_round`: their checkpoint was never written."""
+        kept = [row for row in self.rows() if row["round"] <= last_round]
+        durable.replace(self.metrics, b"".join(map(_line, kept)))
+        durable.replace(
+            self.sums, b"".join(map(_line, self.sum_rows()))
+        )  # ends a line that a crash left torn
+
+    def rows(self) -> list[Row]:
+        """All metrics rows."""
+        return _rows(self.metrics)
+
+    def sum_rows(self) -> list[Row]:
+        """All private sums."""
+        return _rows(self.sums)
+
+    def write_csv(self) -> None:
+        """Write metrics.csv from metrics.jsonl."""
+        rows = self.rows()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["round"])
+        writer.writeheader()
+        writer.writerows(rows)
+        durable.replace(self.path / "metrics.csv", text.getvalue().encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _line(row: Row) -> bytes:
+    return (json.dumps(row) + "\n").encode()
+
+
+def _rows(path: Path) -> list[Row]:
+    """Complete lines; a torn last one (a crash while appending) is not a row."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]

@@ -1,0 +1,83 @@
+"""Who is asked in a round, and the view of a Grid that holds only them."""
+
+from collections.abc import Iterable
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from covey.errors import TooFewDevices
+from covey.seeds import generator
+
+
+def draw(nodes: Iterable[int], size: int, minimum: int, seed: int, server_round: int) -> list[int]:
+    """A cohort: all nodes, or `size` of them drawn without replacement.
+
+    Args:
+        nodes: Connected nodes.
+        size: How many to ask; 0 for all.
+        minimum: Fewest that can be asked.
+        seed: The run's seed.
+        server_round: Keys the draw, so that a resumed run draws the same cohort.
+
+    Raises:
+        TooFewDevices: Fewer connected than the minimum.
+    """
+    connected = sorted(nodes)
+    if len(connected) < max(minimum, 1):
+        raise TooFewDevices(
+            f"{len(connected)} devices are connected, the minimum is {minimum}",
+            hint="lower federation.minimum_devices, or bring more devices up",
+        )
+    if not 0 < size < len(connected):
+        return connected
+    chosen = generator(seed, "cohort", server_round).choice(
+        len(connected), size=max(size, minimum), replace=False
+    )
+    return sorted(connected[index] for index in chosen)
+
+
+class CohortGrid(Grid):
+    """A grid that knows the cohort's nodes only; for a strategy that wants to count and sample them."""
+
+    def __init__(self, grid: Grid, cohort: list[int]) -> None:
+        self._grid = grid
+        self._cohort = cohort
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The cohort."""
+        return list(self._cohort)
+
+    @property
+    def run(self) -> Run:
+        """The run of the grid behind this one."""
+        return self._grid.run
+
+    def set_run(self, run: Run) -> None:
+        """Refused: the run is the grid's."""
+        raise NotImplementedError
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """As the grid behind this one."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """As the grid behind this one."""
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """As the grid behind this one."""
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """As the grid behind this one."""
+        return self._grid.send_and_receive(messages, timeout=timeout)

@@ -1,0 +1,174 @@
+"""`Private(inner)`: a Flower strategy around any that consumes a mean.
+
+The inner strategy never sees a device. It is shown a grid that holds the cohort, and one reply whose
+arrays are the cohort's mean; FedAvg, FedProx, FedAdam, FedYogi and FedAvgM do with it what they always do.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from logging import INFO
+
+import msgspec
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Strategy
+
+from covey.arrays import Parameters
+from covey.errors import InputError, TooFewDevices
+from covey.plan import Train, Validate
+from covey_strategies.asking import Asking, Question
+from covey_strategies.cohort import CohortGrid
+from covey_strategies.queries import train, validate
+from covey_strategies.queries.train import TrainSum
+from covey_strategies.queries.validate import ValidateSum
+from covey_strategies.wire import from_record, to_record
+
+Recipe = Callable[[int], Train]
+Rate = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """What is asked for in each round.
+
+    Attributes:
+        train: The training task of a round, from 1.
+        validate: The validation task of every round.
+        server_rate: The server optimiser's learning rate of a round; None leaves it as constructed.
+    """
+
+    train: Recipe
+    validate: Validate
+    server_rate: Rate | None = None
+
+
+class Private(Strategy):
+    """Answers enter as a private sum; the mean goes to `inner`.
+
+    Args:
+        inner: FedAvg or a strategy derived from it that consumes a mean. Its fraction_train must be 1:
+            the cohort is drawn here, from the run's seed, where Flower would draw from global randomness
+            and wait for ever.
+        asking: Whom to ask, and in whose name.
+        recipes: What to ask for.
+
+    Raises:
+        InputError: An inner strategy that samples by itself.
+    """
+
+    def __init__(self, inner: FedAvg, asking: Asking, recipes: Recipes) -> None:
+        if inner.fraction_train != 1.0:
+            raise InputError(
+                f"the inner {type(inner).__name__} asks a fraction of {inner.fraction_train:g}",
+                hint="leave fraction_train at 1 and set the cohort's size in Asking",
+            )
+        self.inner = inner
+        self.asking = asking
+        self.recipes = recipes
+        self.train_sum: TrainSum | None = None
+        self.validate_sum: ValidateSum | None = None
+        self._question: Question | None = None
+
+    def summary(self) -> None:
+        """Log what protects the sums, and the inner strategy's own summary."""
+        log(INFO, "\t├──> Private sum: masks none, noise none (the server sees every vector)")
+        self.inner.summary()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask a cohort to train.
+
+        Raises:
+            TooFewDevices: Fewer connected than the minimum.
+        """
+        cohort = self.asking.cohort(grid, server_round)
+        self._check_patience(len(cohort))
+        if self.recipes.server_rate is not None:
+            _set_rate(self.inner, self.recipes.server_rate(server_round))
+        inner_messages = list(
+            self.inner.configure_train(server_round, arrays, config, CohortGrid(grid, cohort))
+        )
+        task = _with_inner_config(self.recipes.train(server_round), inner_messages)
+        parameters = from_record(arrays)
+        parts = train.parts(task, parameters, len(cohort))
+        self._question = self.asking.question(server_round, task, parts, parameters, cohort)
+        return self._question.messages()
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Sum the answers and give their mean to the inner strategy.
+
+        Raises:
+            RoundAborted: Too few answers, or none with an example; the inner strategy is not called.
+        """
+        question = self._take()
+        task = question.plan.task
+        if not isinstance(task, Train):
+            raise TypeError("aggregate_train without configure_train")
+        collected = self.asking.collect(question, replies)
+        self.train_sum = train.read(task, collected.sums, question.parameters, collected.devices)
+        mean = {name: value + self.train_sum.update[name] for name, value in question.parameters.items()}
+        return self.inner.aggregate_train(
+            server_round, [self._synthetic(question, mean, self.train_sum.loss)]
+        )
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask a cohort to validate."""
+        del config  # nothing of the caller's is sent to a device beside the plan
+        cohort = self.asking.cohort(grid, server_round)
+        parts = validate.parts(self.recipes.validate, self.asking.model.classes, len(cohort))
+        self._question = self.asking.question(
+            server_round, self.recipes.validate, parts, from_record(arrays), cohort
+        )
+        return self._question.messages()
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Sum the confusion counts."""
+        del server_round
+        collected = self.asking.collect(self._take(), replies)
+        self.validate_sum = validate.read(collected.sums, self.asking.model.classes)
+        return MetricRecord({"accuracy": self.validate_sum.accuracy, "loss": self.validate_sum.loss})
+
+    def _take(self) -> Question:
+        """The open question, once: replies to it are summed at most one time."""
+        if self._question is None:
+            raise TypeError("nothing was asked, or its answers were already summed")
+        question, self._question = self._question, None
+        return question
+
+    def _check_patience(self, cohort: int) -> None:
+        wanted = max(self.inner.min_available_nodes, self.inner.min_train_nodes)
+        if cohort < wanted:  # Flower's sampling would wait for ever
+            raise TooFewDevices(
+                f"a cohort of {cohort}, and the inner {type(self.inner).__name__} wants {wanted}",
+                hint="lower its min_available_nodes and min_train_nodes",
+            )
+
+    def _synthetic(self, question: Question, mean: Parameters, loss: float) -> Message:
+        """The cohort's mean as if one client had sent it, with a public constant for its example count."""
+        content = RecordDict(
+            {
+                self.inner.arrayrecord_key: to_record(mean),
+                "metrics": MetricRecord({self.inner.weighted_by_key: 1, "train_loss": loss}),
+            }
+        )
+        return Message(content, reply_to=question.messages()[0])
+
+
+def _with_inner_config(task: Train, messages: list[Message]) -> Train:
+    """FedProx speaks to clients through its messages' config; everything else in them stays here."""
+    for record in messages[0].content.config_records.values() if messages else ():
+        if "proximal-mu" in record:
+            return msgspec.structs.replace(task, proximal_mu=float(record["proximal-mu"]))  # type: ignore[arg-type]
+    return task
+
+
+def _set_rate(inner: FedAvg, rate: float) -> None:
+    for name in ("eta", "server_learning_rate"):
+        if hasattr(inner, name):
+            setattr(inner, name, rate)

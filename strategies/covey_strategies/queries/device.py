@@ -1,0 +1,41 @@
+"""What the device halves of the queries see of a device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import nn
+
+from covey.examples import Examples, LocalData, Standardise
+from covey_models.model import Model
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's own side: its data, its model, its log. Nothing of it is visible to the server.
+
+    Attributes:
+        name: What the device's owner calls it.
+        model: The model it is willing to train.
+        data: Its examples.
+        seed: Decides the order of training, never the answer's privacy.
+        log: Takes one line for the device's owner.
+    """
+
+    name: str
+    model: Model
+    data: LocalData
+    seed: int
+    log: Log
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """A network of this device's own; its parameters are overwritten by every plan."""
+        return self.model.build()
+
+
+def scaled_inputs(examples: Examples, preprocessing: Standardise | None) -> Examples:
+    """Examples as the network wants them; untouched when the plan names no preprocessing."""
+    return examples if preprocessing is None else Examples(preprocessing.apply(examples.x), examples.y)

@@ -1,0 +1,84 @@
+"""Query `train`: what did a device's local training change?
+
+The weighted update is the difference between the parameters after and before local training. With
+weighting "examples" the weights are summed beside the updates, so that the mean needs no count in clear.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from covey.arrays import Parameters, layout_of
+from covey.encode import Part, Vectors, clip, scaled
+from covey.errors import RoundAborted
+from covey.plan import Plan, Train
+from covey.seeds import derive
+from covey_models.training import load, train
+from covey_strategies.queries.device import Device, scaled_inputs
+
+LOSS_CLIP = 20.0  # nats; a device's mean cross-entropy above this is reported as this
+
+
+@dataclass(frozen=True)
+class TrainSum:
+    """The sum of a cohort's training.
+
+    Attributes:
+        update: Weighted mean update, by parameter.
+        loss: Weighted mean of the devices' local training losses, nats.
+    """
+
+    update: Parameters
+    loss: float
+
+
+def parts(task: Train, parameters: Parameters, devices: int) -> tuple[Part, ...]:
+    """How an answer is laid out."""
+    shapes: dict[str, tuple[int, float]] = {
+        "update": (layout_of(parameters).size, task.update_clip),
+        "loss": (1, LOSS_CLIP),
+    }
+    if task.weighting == "examples":
+        shapes["weight"] = (1, 1.0)
+    return scaled(shapes, devices)
+
+
+def answer(task: Train, plan: Plan, parameters: Parameters, device: Device) -> Vectors:
+    """Device half: train, and weigh what changed."""
+    layout = layout_of(parameters)
+    load(device.network, parameters)
+    examples = scaled_inputs(device.data.train, plan.preprocessing)
+    seed = derive(device.seed, "train", plan.round)
+    trained = train(device.network, examples, task, device.model.augment, seed)
+    change = layout.flatten(trained.parameters) - layout.flatten(parameters)
+    weight = weight_of(len(examples), task)
+    vectors = {
+        # clipped before it is weighed: a device with few examples must not have a longer update than others
+        "update": weight * clip(change, task.update_clip),
+        "loss": np.array([weight * min(trained.loss, LOSS_CLIP)]),
+    }
+    return vectors if task.weighting == "devices" else vectors | {"weight": np.array([weight])}
+
+
+def weight_of(examples: int, task: Train) -> float:
+    """What a device's update counts, in [0, 1]."""
+    return 1.0 if task.weighting == "devices" else min(examples / task.examples_cap, 1.0)
+
+
+def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> TrainSum:
+    """Server half: the mean update from the sums.
+
+    Args:
+        task: What was asked.
+        sums: The decoded sum.
+        parameters: The model that was sent, for its layout.
+        devices: Devices in the sum, ≥ 1.
+
+    Raises:
+        RoundAborted: The weights add up to nothing: no device had an example.
+    """
+    weight = float(devices) if task.weighting == "devices" else float(sums["weight"][0])
+    if weight <= 0:
+        raise RoundAborted("no device had an example to train on", hint="give at least one device data")
+    update = layout_of(parameters).unflatten(sums["update"] / weight)
+    return TrainSum(update, float(sums["loss"][0]) / weight)
