@@ -1,0 +1,1 @@
+"""The root command `covey`. Imports no part of the system: subcommands come by entry point."""
