@@ -1,0 +1,145 @@
+"""What a report shows, as plain frozen data; computed elsewhere, drawn in `render`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round; accuracy is None in rounds without validation."""
+
+    round: int
+    loss: float
+    accuracy: float | None
+    devices: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DeviceResult:
+    """One device of a simulation; no fleet's server could know this.
+
+    Attributes:
+        name: The device.
+        group: Whom it belongs to (a subject); its own name if that is unknown.
+        train_examples: Trained on.
+        held_out_examples: Evaluated on; 0 gives accuracy None.
+        accuracy: Share of its held-out examples that the federated model gets right.
+    """
+
+    name: str
+    group: str
+    train_examples: int
+    held_out_examples: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant of the packaged model, run by ONNX Runtime on this machine.
+
+    Attributes:
+        accuracy: On all held-out examples.
+        bytes: Size of the model file.
+        p50_us: Median latency of one input, preprocessing included, µs.
+        p95_us: 95th percentile of the same.
+    """
+
+    accuracy: float
+    bytes: int
+    p50_us: float
+    p95_us: float
+
+
+@dataclass(frozen=True)
+class SentKind:
+    """What one kind of query took from each device, over the whole run.
+
+    Attributes:
+        kind: "train", "validate" or "statistics".
+        sums: Private sums of this kind.
+        elements: Integers in one answer.
+        bytes_per_answer: Of the vector, one device, one answer.
+        bytes_per_device: Over the run, for a device that answered every time.
+        parts: What the vector holds, in order, with lengths and clip norms: (name, length, clip).
+    """
+
+    kind: str
+    sums: int
+    elements: int
+    bytes_per_answer: int
+    bytes_per_device: int
+    parts: tuple[tuple[str, int, float], ...]
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """Everything a report shows.
+
+    Attributes:
+        name: The run's name.
+        when: Local date and time the run ended, ISO 8601, minutes.
+        version: Of covey.
+        machine: Processor and system, one line; all latencies are this machine's.
+        seconds: Wall time by stage, in order ("data", "training", "central baseline", …).
+        seed: The run's seed.
+        data: Name of the data set; `data_notes` sentences; `data_citation`; `data_licence`; `synthetic`.
+        model: Name, `model_summary`, `model_parameters` (count), `model_source`.
+        strategy: The server's optimiser, as in the configuration.
+        labels: One per class.
+        rounds: In order.
+        accuracy_federated: Of the federated model on the held-out examples of all devices.
+        accuracy_central: Of the same network trained on pooled data; None when it was not trained.
+        confusion: int64 (classes, classes) of the federated fp32 model; rows are true classes.
+        devices: By device.
+        variants: By "fp32" and "int8" (absent when none was built).
+        calibration: How int8 activation ranges were found, one sentence; empty without int8.
+        sent: By kind, what left each device.
+        masks: What hid single answers from the server ("none").
+        noise: What made sums differentially private ("none").
+        failures: Lines from devices' own logs (contributed nothing, and why), at most a few.
+        package: File name, `package_bytes`, `package_sha256`, `key_fingerprint`, and `package_files`: bytes by name.
+        model_sha256: Digest of the federated parameters.
+        config: The resolved configuration, TOML.
+        commands: Shell commands a reader can run next, with what each does.
+    """
+
+    name: str
+    when: str
+    version: str
+    machine: str
+    seconds: Mapping[str, float]
+    seed: int
+    data: str
+    data_notes: tuple[str, ...]
+    data_citation: str
+    data_licence: str
+    synthetic: bool
+    model: str
+    model_summary: str
+    model_parameters: int
+    model_source: str
+    strategy: str
+    labels: tuple[str, ...]
+    rounds: tuple[Round, ...]
+    accuracy_federated: float
+    accuracy_central: float | None
+    confusion: NDArray[np.int64]
+    devices: tuple[DeviceResult, ...]
+    variants: Mapping[str, VariantResult]
+    calibration: str
+    sent: tuple[SentKind, ...]
+    masks: str
+    noise: str
+    failures: tuple[str, ...]
+    package: str
+    package_bytes: int
+    package_sha256: str
+    key_fingerprint: str
+    package_files: Mapping[str, int]
+    model_sha256: str
+    config: str
+    commands: Mapping[str, str]
