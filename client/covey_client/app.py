@@ -54,7 +54,7 @@ def device_of_node(context: Context) -> Device:
     """
     model = find(_text(context, "model"))
     path = Path(_text(context, "data"))
-    return Device(path.stem, model, read(path, model), secrets.randbits(62), _to_stderr)
+    return Device(path.stem, model, read(path, model.classes), secrets.randbits(62), _to_stderr)
 
 
 def _text(context: Context, key: str) -> str:
