@@ -1,13 +1,18 @@
 """The parts of a package must fit together."""
 
+import io
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from covey.errors import PackageError
-from covey.examples import Standardise
+from covey.examples import Floats, Standardise
 from covey.package import manifest as manifests
 from covey.package import npy
 from covey.package.contents import Draft, Golden, assemble, read
@@ -126,3 +131,27 @@ def test_arrays_of_another_type_are_refused() -> None:
     data = npy.encode(X).replace(b"<f4", b"<i4")
     with pytest.raises(PackageError, match="float32"):
         npy.decode("golden/inputs.npy", data)
+
+
+@given(arrays(np.float32, array_shapes(min_dims=0, max_dims=4), elements=st.floats(-1e6, 1e6, width=32)))
+def test_arrays_survive_and_numpy_reads_them(array: Floats) -> None:
+    data = npy.encode(array)
+    for back in (npy.decode("a.npy", data), np.load(io.BytesIO(data))):
+        np.testing.assert_array_equal(back, array)
+        assert back.shape == array.shape
+
+
+@given(st.data())
+def test_a_mutated_array_is_refused_or_is_an_array(data: st.DataObject) -> None:
+    mutated = bytearray(npy.encode(X))
+    mutated[data.draw(st.integers(0, 140))] = data.draw(st.integers(0, 255))
+    with suppress(PackageError):
+        npy.decode("a.npy", bytes(mutated))
+
+
+def test_an_array_that_claims_to_be_huge_is_refused() -> None:
+    huge = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**8, 10**8)}
+    np.lib.format.write_array_header_1_0(huge, header)
+    with pytest.raises(PackageError, match="bytes of values"):
+        npy.decode("a.npy", huge.getvalue())

@@ -1,0 +1,187 @@
+"""Install a package on a device so that a power cut at any instruction leaves a complete, verified model.
+
+    DEVICE/trusted.pub.pem    who may publish to this device; put there by whoever sets it up
+    DEVICE/slots/A, slots/B   two unpacked packages; one of them is in use
+    DEVICE/current            symbolic link to the one in use
+
+Verify the archive, write the slot that is not in use, read it back from disk and verify again, run the
+golden inputs, and only then swap `current` (rename(2): a reader sees the old slot or the new). The slot in
+use is never touched.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from covey.errors import CoveyError, InputError, PackageError, StateError
+from covey.package.archive import unpack
+from covey.package.contents import Contents, Variant
+from covey.package.names import GOLDEN_OUTPUTS
+from covey.package.verify import Package, verify
+from covey_audit.reading import read_key, read_package
+from covey_client.inference import Classifier
+from covey_io import durable
+
+CURRENT = "current"
+TRUSTED = "trusted.pub.pem"
+SLOTS = ("slots/A", "slots/B")
+
+# How far a logit may lie from its golden value, as a share of the largest golden logit. Single precision
+# differs between processors by the order of additions; int8 kernels also by how they round and saturate.
+TOLERANCE: Mapping[Variant, float] = {"fp32": 1e-3, "int8": 5e-2}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A package that is now in use.
+
+    Attributes:
+        slot: "slots/A" or "slots/B".
+        folder: Its full path.
+        package: What was verified, as read back from disk.
+    """
+
+    slot: str
+    folder: Path
+    package: Package
+
+
+def install(package: bytes, device_folder: Path, public_key_pem: bytes) -> Installed:
+    """Verify a package, unpack it into the slot that is not in use, test it and put it in use.
+
+    Args:
+        package: The `.covey` archive.
+        device_folder: The device's folder; made when it is not there.
+        public_key_pem: Who may publish to this device; see `trusted_key`.
+
+    Returns:
+        What is now in use. On any error, what was in use before still is.
+
+    Raises:
+        PackageError: Not signed by that key, damaged on the way to the disk, or fails its self-test.
+        InputError: The key cannot be used.
+        StateError: `current` is not a link to a slot.
+        CoveyError: Another installation is running on this device.
+        OSError: The disk is full or cannot be written.
+    """
+    files = verify(unpack(package), public_key_pem).files
+    durable.make_folder(device_folder)
+    with _only_one(device_folder):
+        slot = _spare(device_folder)
+        folder = device_folder / slot
+        _write(folder, files)
+        written = verify(read_package(folder), public_key_pem)
+        self_test(written)
+        durable.swap_link(device_folder / CURRENT, slot)
+    return Installed(slot, folder, written)
+
+
+def current(device_folder: Path) -> Path:
+    """The folder of the package in use.
+
+    Raises:
+        InputError: Nothing is installed there.
+        StateError: `current` is not a link to a slot.
+    """
+    slot = _current_slot(device_folder)
+    if slot is None:
+        raise InputError(f"{device_folder}: no package is installed", hint="install one first")
+    return device_folder / slot
+
+
+def installed(device_folder: Path) -> Package:
+    """The package in use, verified again with the device's own trusted key.
+
+    Raises:
+        InputError: Nothing is installed, or the device has no trusted key.
+        PackageError: The slot was changed since; names the file.
+        StateError: `current` is not a link to a slot.
+    """
+    return verify(read_package(current(device_folder)), trusted_key(device_folder))
+
+
+def trusted_key(device_folder: Path) -> bytes:
+    """The public key (PEM) of who may publish to this device.
+
+    Raises:
+        InputError: The device's folder has none.
+    """
+    path = device_folder / TRUSTED
+    if not path.exists():
+        raise InputError(f"{path}: no such file", hint="copy the publisher's public key there")
+    return read_key(path)
+
+
+def self_test(package: Contents) -> None:
+    """Run the golden inputs through every variant, on this device's processor.
+
+    Raises:
+        PackageError: A model does not run, or a logit is further from its golden value than `TOLERANCE`.
+    """
+    for variant in package.variants:
+        logits = Classifier(package, variant).predict(package.golden.inputs).logits
+        golden = package.golden.outputs[variant]
+        allowed = TOLERANCE[variant] * float(np.abs(golden).max())
+        worst = float(np.abs(logits - golden).max())
+        # Written so that a difference that is not a number fails.
+        if not worst <= allowed:
+            raise PackageError(
+                f"{GOLDEN_OUTPUTS[variant]}: logits here are off by {worst:.3g}, allowed {allowed:.3g}",
+                hint="not put in use; the model in use before still is",
+            )
+
+
+def _current_slot(device_folder: Path) -> str | None:
+    link = device_folder / CURRENT
+    if not os.path.lexists(link):
+        return None
+    target = str(link.readlink()) if link.is_symlink() else ""
+    if target not in SLOTS:
+        raise StateError(f"{link} is not a link to a slot", hint="remove it and install the package again")
+    return target
+
+
+def _spare(device_folder: Path) -> str:
+    """The slot that is not in use, and may be overwritten."""
+    # A process that died inside swap_link may have renamed the link without flushing it: then memory says
+    # one slot and the disk another. Flush first, so that the slot we clear is not the one on disk.
+    durable.sync_folder(device_folder)
+    return SLOTS[1] if _current_slot(device_folder) == SLOTS[0] else SLOTS[0]
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make `folder` hold exactly `files`, on disk."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+    for name, content in files.items():
+        path = folder / name
+        durable.make_folder(path.parent)
+        durable.replace(path, content)
+
+
+@contextmanager
+def _only_one(device_folder: Path) -> Iterator[None]:
+    """Hold the device's folder; the lock goes with the process, so that a crash leaves none behind."""
+    descriptor = os.open(device_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor, device_folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, device_folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CoveyError(
+            f"{device_folder}: another installation is running", hint="wait for it and try again"
+        ) from error
