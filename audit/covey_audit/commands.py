@@ -22,7 +22,6 @@ package = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 
 PackagePath = Annotated[
@@ -40,7 +39,9 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that FILE is, file by file, what the owner of the key signed.
+    """Check that FILE is what the owner of the key signed.
+
+    Every file of the package is compared, and none may be added.
 
     Exit status 0: verified. 1: it is not; the message names the file. 2: FILE or the key cannot be read.
     """

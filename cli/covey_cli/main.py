@@ -12,6 +12,7 @@ from typing import Annotated
 
 import click
 import typer
+import typer.core
 
 from covey import __version__
 from covey.errors import CoveyError
@@ -78,6 +79,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. An error has been told in one line on standard error.
     """
+    # Plain help pages: boxes do not survive a pipe, and Typer 0.20 escapes "[required]" for Rich even where
+    # Rich is turned off. Said once, for every subcommand.
+    typer.core.HAS_RICH = False
     try:
         command = typer.main.get_command(app)
         status = command.main(arguments, prog_name="covey", standalone_mode=False)
@@ -119,4 +123,6 @@ def _tell(error: BaseException) -> int:
 
 def _say(message: str, hint: str = "") -> None:
     told = f"covey: {message.rstrip('.')} -> {hint}" if hint else f"covey: {message}"
-    click.echo(" ".join(told.split()), err=True)
+    line = " ".join(told.split())
+    # A message may quote a file that somebody sent: it must not drive the terminal.
+    click.echo("".join(char if char.isprintable() else "?" for char in line), err=True)

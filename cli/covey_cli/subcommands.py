@@ -23,7 +23,7 @@ GROUP = "covey.commands"
 # One line each, for a help page that imports none of them. A command of another distribution is listed with
 # that distribution's name instead.
 SUMMARIES: Mapping[str, str] = {
-    "demo": "Train twenty simulated devices in private, and open the report.",
+    "demo": "Train twenty simulated devices in private, and write a report.",
     "simulate": "Run the federation that a TOML file describes, on this machine.",
     "infer": "Run a verified model package on inputs.",
     "package": "Check a model package offline, and see what is in it.",
@@ -83,7 +83,7 @@ def load(point: metadata.EntryPoint) -> click.Command:
 def _as_command(target: Any) -> click.Command:
     if isinstance(target, typer.Typer):
         return typer.main.get_command(target)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(target)
     return typer.main.get_command(app)
 

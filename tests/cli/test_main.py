@@ -48,6 +48,9 @@ def config() -> None:
 def bug() -> None:
     raise KeyError("round\\n7")
 
+def hostile() -> None:
+    raise CoveyError("two\\nlines and \\x1b[2J")
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -82,7 +85,7 @@ def site(tmp_path: Path) -> Path:
     write_distribution(tmp_path, "covey", entries, requires, extras)
     plugins = "[covey.commands]\n" + "".join(
         f"{name} = covey_plugin:{name}\n"
-        for name in ("plain", "group", "finding", "config", "bug", "interrupt", "leave")
+        for name in ("plain", "group", "finding", "config", "hostile", "bug", "interrupt", "leave")
     )
     plugins += "ready = covey_plugin:plain [here]\nunready = covey_plugin:plain [absent]\n"
     plugins += "gone = covey_plugin_gone:plain\n"
@@ -159,7 +162,9 @@ def test_no_arguments_show_the_help(site: Path) -> None:
 
 def test_a_function_becomes_a_command(site: Path) -> None:
     assert covey(site, "plain", "--count", "3").stdout == "plain 3\n"
-    assert "Usage: covey plain [OPTIONS]" in covey(site, "plain", "--help").stdout
+    text = covey(site, "plain", "--help").stdout
+    assert "Usage: covey plain [OPTIONS]" in text
+    assert "  [default: 1]" in text
     assert covey(site, "ready").stdout == "plain 1\n"
 
 
@@ -182,6 +187,7 @@ def test_a_typer_app_becomes_a_group(site: Path) -> None:
             "covey: Invalid value for '--count': 'x' is not a valid",
         ),
         (["nothing"], 2, "covey: No such command 'nothing' -> covey --help"),
+        (["hostile"], 1, "covey: two lines and ?[2J"),
         (["interrupt"], 130, "covey: interrupted"),
         (["bug"], 70, "covey: unexpected KeyError: 'round\\n7' -> a bug: run it again with COVEY_DEBUG=1"),
         (["package", "verify", "nowhere"], 2, "covey: which key do you trust?"),

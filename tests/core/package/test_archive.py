@@ -22,12 +22,13 @@ def test_the_same_files_in_any_order_give_the_same_bytes() -> None:
 
 
 @given(st.dictionaries(PARTS, st.binary(max_size=1100), max_size=5))
+@settings(deadline=None)
 def test_unpack_is_the_inverse_of_pack(files: dict[str, bytes]) -> None:
     assert unpack(pack(files)) == files
 
 
 @given(st.data())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_a_mutated_archive_is_refused_or_is_again_what_pack_writes(data: st.DataObject) -> None:
     archive = bytearray(pack(FILES))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -41,6 +42,7 @@ def test_a_mutated_archive_is_refused_or_is_again_what_pack_writes(data: st.Data
 
 
 @given(st.binary(max_size=2048))
+@settings(deadline=None)
 def test_any_bytes_are_refused_or_are_what_pack_writes(data: bytes) -> None:
     try:
         files = unpack(data)
@@ -50,6 +52,7 @@ def test_any_bytes_are_refused_or_are_what_pack_writes(data: bytes) -> None:
 
 
 @given(st.integers(0, len(pack(FILES)) - 1))
+@settings(deadline=None)
 def test_every_truncation_is_refused(length: int) -> None:
     with pytest.raises(PackageError):
         unpack(pack(FILES)[:length])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -134,6 +134,7 @@ def test_arrays_of_another_type_are_refused() -> None:
 
 
 @given(arrays(np.float32, array_shapes(min_dims=0, max_dims=4), elements=st.floats(-1e6, 1e6, width=32)))
+@settings(deadline=None)
 def test_arrays_survive_and_numpy_reads_them(array: Floats) -> None:
     data = npy.encode(array)
     for back in (npy.decode("a.npy", data), np.load(io.BytesIO(data))):
@@ -142,6 +143,7 @@ def test_arrays_survive_and_numpy_reads_them(array: Floats) -> None:
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_a_mutated_array_is_refused_or_is_an_array(data: st.DataObject) -> None:
     mutated = bytearray(npy.encode(X))
     mutated[data.draw(st.integers(0, 140))] = data.draw(st.integers(0, 255))

@@ -73,6 +73,7 @@ def test_a_mutated_bundle_is_refused_or_says_the_same(data: st.DataObject) -> No
 
 
 @given(st.binary(max_size=300))
+@settings(deadline=None)
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(PackageError, match=r"model\.sig"):
         signature.verify(data, PUBLIC)
@@ -89,6 +90,7 @@ def test_any_bytes_are_refused(data: bytes) -> None:
         ),
     )
 )
+@settings(deadline=None)
 def test_any_json_is_refused(value: object) -> None:
     with pytest.raises(PackageError, match=r"model\.sig"):
         signature.verify(msgspec.json.encode(value), PUBLIC)
