@@ -66,7 +66,7 @@ def train(network: nn.Module, examples: Examples, task: Train, augment: Augment 
     velocity = [torch.zeros_like(weight) for weight in weights]
     x, y = torch.from_numpy(np.ascontiguousarray(examples.x)), torch.from_numpy(examples.y)
     loss = torch.zeros(())
-    for _ in range(task.epochs):
+    for _ in range(task.epochs if len(y) else 0):
         loss = torch.zeros(())
         for index in torch.split(torch.randperm(len(y), generator=generator), task.batch_size):
             batch = x[index] if augment is None else augment(x[index], generator)

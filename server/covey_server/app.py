@@ -1,0 +1,169 @@
+"""The ServerApp that `flwr run` starts: one federation over a real fleet, to a signed fp32 package.
+
+The bundle is a manifest only; it names the federation's file and the folder for runs on the server's host:
+
+    [tool.flwr.app.config]
+    federation = "/etc/covey/federation.toml"
+    runs = "/var/lib/covey/runs"
+
+A run whose folder has no summary yet is gone on with: after a crash, `flwr run` again.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from covey.arrays import digest
+from covey.errors import ConfigError, CoveyError, InputError, TooFewDevices
+from covey.package.contents import Draft
+from covey_io import durable, settings
+from covey_models.card import CardFacts, card
+from covey_models.model import Model
+from covey_models.registry import find
+from covey_server import summary
+from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.release import export, golden, identity, release_keys, signed_package
+from covey_server.run_folder import RunFolder
+from covey_server.settings import FederationFile
+from covey_server.summary import Summary
+
+POLL_SECONDS = 1.0
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the federation that the run's configuration names; stops with one line on an error."""
+    try:
+        file = settings.load(Path(_text(context, "federation")), FederationFile)
+        folder = open_or_create(Path(_text(context, "runs")) / file.name, file)
+        with folder.locked():
+            run(grid, file, folder)
+    except CoveyError as error:
+        sys.stderr.write(f"covey: {error}\n")
+        raise SystemExit(error.exit_status) from error
+
+
+def run(grid: Grid, file: FederationFile, folder: RunFolder) -> None:
+    """One federation: wait for the fleet, train, package, sum up."""
+    model = find(file.model.name)
+    wait_for_fleet(grid, file)
+    coordinator = Coordinator(
+        grid=grid, file=file, model=model, folder=folder, seed=file.seed, observe=_print_round
+    )
+    federated = coordinator.run()
+    package = build_package(file, model, federated, folder)
+    summary.write(fleet_summary(file, federated, package, folder), folder.path / "summary.json")
+
+
+def open_or_create(path: Path, file: FederationFile) -> RunFolder:
+    """The run's folder; one that was left unfinished is gone on with.
+
+    Raises:
+        InputError: A finished run is there.
+    """
+    if (path / "summary.json").exists():
+        raise InputError(f"{path} holds a finished run", hint="give the federation another name")
+    if (path / "run.json").exists():
+        return RunFolder.open(path)
+    return RunFolder.create(path, msgspec.to_builtins(file))
+
+
+def wait_for_fleet(grid: Grid, file: FederationFile) -> None:
+    """Until enough devices are connected.
+
+    Raises:
+        TooFewDevices: Not within the round's time.
+    """
+    minimum = file.federation.minimum_devices
+    deadline = time.monotonic() + file.federation.round_timeout
+    while (connected := len(list(grid.get_node_ids()))) < minimum:
+        if time.monotonic() > deadline:
+            waited = f"{file.federation.round_timeout:g} s"
+            raise TooFewDevices(
+                f"{connected} devices connected within {waited}, the minimum is {minimum}",
+                hint="start more SuperNodes, or lower federation.minimum_devices",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def build_package(file: FederationFile, model: Model, federated: Federated, folder: RunFolder) -> Path:
+    """The signed package, in float32: the server has no data to find int8 activation ranges on."""
+    preprocessing = federated.preprocessing or identity(model)
+    variants = export(model, federated.parameters, None)
+    draft = Draft(
+        name=file.name,
+        version=folder.run,
+        model=model.name,
+        labels=model.labels,
+        preprocessing=preprocessing,
+        models=variants,
+        golden=golden(model, variants, preprocessing, file.seed),
+        card=card(_card_facts(file, model)),
+    )
+    path = folder.path / f"{file.name}.covey"
+    durable.replace(path, signed_package(draft, release_keys(folder.path / "keys")))
+    return path
+
+
+def fleet_summary(file: FederationFile, federated: Federated, package: Path, folder: RunFolder) -> Summary:
+    """The outcome; what would need pooled or per-device data is null on a fleet."""
+    rows = folder.rows()
+    return Summary(
+        name=file.name,
+        simulation=False,
+        model=file.model.name,
+        rounds=len(rows),
+        devices=max(row["devices"] for row in rows),
+        masks="none",
+        noise="none",
+        accuracy_federated=federated.validation.accuracy,
+        accuracy_central=None,
+        accuracy_fp32=None,
+        accuracy_int8=None,
+        model_sha256=digest(federated.parameters),
+        package=str(package),
+        package_bytes=package.stat().st_size,
+        latency_p50_us=None,
+        seconds=round(sum(row["seconds"] for row in rows), 3),
+    )
+
+
+def _card_facts(file: FederationFile, model: Model) -> CardFacts:
+    return CardFacts(
+        name=file.name,
+        summary=model.summary,
+        licence=model.licence,
+        task="classification",
+        architecture=model.source,
+        parameters=sum(weight.numel() for weight in model.build().parameters()),
+        input_shape=model.input_shape,
+        input_units=model.input_units,
+        labels=model.labels,
+        data_name="examples that never left the devices",
+        rounds=file.federation.rounds,
+        strategy=file.strategy.name,
+        masked=False,
+        noise="none",
+    )
+
+
+def _print_round(ended: RoundEnded) -> None:
+    accuracy = "" if ended.accuracy is None else f", accuracy {ended.accuracy:.3f}"
+    line = (
+        f"covey: round {ended.round}/{ended.rounds}: loss {ended.loss:.3f}{accuracy}, {ended.devices} devices"
+    )
+    sys.stdout.write("\n".join([line, *(f"covey: not counted: {each}" for each in ended.refused)]) + "\n")
+    sys.stdout.flush()
+
+
+def _text(context: Context, key: str) -> str:
+    value = context.run_config.get(key)
+    if not isinstance(value, str) or not value:
+        raise ConfigError("[tool.flwr.app.config]", key, "expected a path on the server's host")
+    return value

@@ -1,0 +1,57 @@
+"""`summary.json`: a run's outcome in one small file for scripts. docs/runs.md shows one."""
+
+from pathlib import Path
+
+import msgspec
+
+from covey_io import durable
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to. What needs pooled or per-device data is null on a fleet.
+
+    Attributes:
+        name: The run's name.
+        simulation: Whether the devices were simulated.
+        model: Name of the architecture.
+        rounds: Training rounds.
+        devices: Most devices in one sum.
+        masks: What hid single answers from the server.
+        noise: What made the sums differentially private.
+        accuracy_federated: The federated model on held-out examples, by a query over the fleet.
+        accuracy_central: The same network trained on pooled data. Simulation only.
+        accuracy_fp32: The packaged fp32 model in ONNX Runtime, on pooled held-out examples. Simulation only.
+        accuracy_int8: The packaged int8 model, likewise. Simulation only.
+        model_sha256: `covey.arrays.digest` of the federated parameters.
+        package: Path of the signed package.
+        package_bytes: Its size.
+        latency_p50_us: Median time from raw input to label of the variant that a device would run, µs.
+        seconds: Wall time of the run; of all its parts, if it was resumed.
+    """
+
+    name: str
+    simulation: bool
+    model: str
+    rounds: int
+    devices: int
+    masks: str
+    noise: str
+    accuracy_federated: float
+    accuracy_central: float | None
+    accuracy_fp32: float | None
+    accuracy_int8: float | None
+    model_sha256: str
+    package: str
+    package_bytes: int
+    latency_p50_us: float | None
+    seconds: float
+
+
+def write(summary: Summary, path: Path) -> None:
+    """Write it, durably; a run that has this file is finished."""
+    durable.replace(path, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+
+
+def read(path: Path) -> Summary:
+    """Read it back."""
+    return msgspec.json.decode(path.read_bytes(), type=Summary)

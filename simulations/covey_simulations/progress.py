@@ -1,0 +1,111 @@
+"""How a run looks while it goes on: a live display on a terminal, plain lines elsewhere."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from covey_server.coordinator import RoundEnded
+
+
+@dataclass
+class Estimate:
+    """Time left in training, from the mean of the rounds seen so far in this process."""
+
+    seconds: float = 0.0
+    rounds: int = 0
+
+    def add(self, ended: RoundEnded) -> float:
+        """Seconds left after this round."""
+        self.seconds += ended.seconds
+        self.rounds += 1
+        return self.seconds / self.rounds * (ended.rounds - ended.round)
+
+
+def round_text(ended: RoundEnded, accuracy: float | None, left: float) -> str:
+    """The figures of a round, in one line."""
+    shown = "accuracy  …   " if accuracy is None else f"accuracy {accuracy:6.1%}"
+    return f"loss {ended.loss:6.3f}  {shown}  {ended.devices} devices  {left:3.0f} s left"
+
+
+class PlainProgress:
+    """A line a stage and a line for every validated round; for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._estimate = Estimate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+        self._console.print(name, markup=False, highlight=False)
+
+    def round_ended(self, ended: RoundEnded) -> None:
+        """A round is over."""
+        left = self._estimate.add(ended)
+        for line in ended.refused:
+            self._console.print(f"  round {ended.round}: not counted: {line}", markup=False, highlight=False)
+        if ended.accuracy is not None:
+            text = f"  round {ended.round:4d}/{ended.rounds}  {round_text(ended, ended.accuracy, left)}"
+            self._console.print(text, markup=False, highlight=False)
+
+
+class LiveProgress:
+    """One bar that is redrawn in place; stages that are over stay above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._estimate = Estimate()
+        self._accuracy: float | None = None
+        self._stage: TaskID | None = None
+        self._bar = Progress(
+            TextColumn("{task.description:17s}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._bar.stop()
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+        self._finish()
+        self._stage = self._bar.add_task(name, total=1 if name != "training" else None, figures="")
+
+    def round_ended(self, ended: RoundEnded) -> None:
+        """A round is over."""
+        self._accuracy = ended.accuracy if ended.accuracy is not None else self._accuracy
+        if self._stage is not None:
+            figures = round_text(ended, self._accuracy, self._estimate.add(ended))
+            self._bar.update(self._stage, total=ended.rounds, completed=ended.round, figures=figures)
+        for line in ended.refused:
+            self._bar.console.print(
+                f"round {ended.round}: not counted: {line}", markup=False, highlight=False
+            )
+
+    def _finish(self) -> None:
+        if self._stage is not None:
+            total = self._bar.tasks[self._stage].total or 1
+            self._bar.update(self._stage, total=total, completed=total)
+
+
+def progress(console: Console) -> PlainProgress | LiveProgress:
+    """The display that suits where the output goes."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)

@@ -1,0 +1,68 @@
+"""From facts to one HTML file that needs nothing beside it: no script, no font, no network."""
+
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from covey_simulations.report import charts, summary, text
+from covey_simulations.report.facts import ReportFacts
+
+TEMPLATE: Final = "report.html.j2"
+
+
+def render(facts: ReportFacts) -> str:
+    """The report as one self-contained HTML page, the same text for the same facts.
+
+    Every string in `facts` may be hostile: all are escaped, and characters that hide or reorder text are
+    replaced. Not thread-safe: matplotlib takes its settings from process-wide state while it draws.
+    """
+    page = _environment().get_template(TEMPLATE).render(_view(facts))
+    return page.encode("utf-8", "replace").decode()  # a lone surrogate could not be written to a file
+
+
+def _view(facts: ReportFacts) -> dict[str, Any]:
+    lines = summary.class_lines(facts.labels, facts.confusion)
+    guess = summary.guess(facts.confusion)
+    return {
+        "facts": facts,
+        "numbers": summary.key_numbers(facts),
+        "notice": summary.protection(facts.masks, facts.noise),
+        "guess": guess,
+        "accuracy_chart": charts.accuracy(facts.rounds, facts.accuracy_central, guess),
+        "loss_chart": charts.loss(facts.rounds),
+        "losses_missing": sum(not text.measured(r.loss) for r in facts.rounds),
+        "rounds_per_point": charts.bin_size(len(facts.rounds)),
+        "round_lines": summary.round_lines(facts.rounds),
+        "spread": summary.spread(facts.devices),
+        "devices_chart": charts.devices(facts.devices),
+        "device_lines": summary.device_lines(facts.devices),
+        "grouped": any(device.group != device.name for device in facts.devices),
+        "classes": lines,
+        "matrix": len(lines) <= summary.MOST_MATRIX,
+        "missed_chart": charts.false_negatives(facts.labels, [line.rate for line in lines]),
+        "variants": summary.variant_lines(facts),
+        "sent_in_all": summary.sent_in_all(facts.sent),
+        "seconds_in_all": sum(facts.seconds.values()),
+    }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("covey_simulations", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=text.visible,
+    )
+    environment.filters |= {
+        "percent": text.percent,
+        "points": text.points,
+        "interval": text.interval,
+        "count": text.count,
+        "decimal": text.decimal,
+        "size": text.size,
+        "micros": text.micros,
+        "seconds": text.seconds,
+    }
+    return environment

@@ -1,0 +1,119 @@
+"""Gathers what the report shows from a run's folder and outcome."""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covey import __version__
+from covey.arrays import digest
+from covey.examples import Standardise
+from covey.metrics import accuracy
+from covey.package.contents import Variant
+from covey.package.verify import Package
+from covey_server.coordinator import Federated
+from covey_server.run_folder import Row
+from covey_simulations.evaluation import by_device, log_lines
+from covey_simulations.packaging import calibration, parameters_count
+from covey_simulations.report.facts import ReportFacts, Round, SentKind, VariantResult
+from covey_simulations.world import World
+
+LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a simulation came to."""
+
+    federated: Federated
+    preprocessing: Standardise
+    central: NDArray[np.int64] | None
+    package: Package
+    package_path: Path
+    variants: Mapping[Variant, VariantResult]
+    seconds: Mapping[str, float]
+
+
+def report_facts(world: World, outcome: Outcome) -> ReportFacts:
+    """Everything the report shows."""
+    federated, data, file = outcome.federated, world.data, world.file
+    return ReportFacts(
+        name=file.name,
+        when=datetime.now().astimezone().isoformat(timespec="minutes"),
+        version=__version__,
+        machine=_machine(),
+        seconds=outcome.seconds,
+        seed=file.seed,
+        data=data.name,
+        data_notes=data.notes,
+        data_citation=data.citation,
+        data_licence=data.licence,
+        synthetic=data.synthetic,
+        model=world.model.name,
+        model_summary=world.model.summary,
+        model_parameters=parameters_count(world),
+        model_source=world.model.source,
+        strategy=file.strategy.name,
+        labels=world.model.labels,
+        rounds=tuple(_round(row) for row in world.folder.rows()),
+        accuracy_federated=federated.validation.accuracy,
+        accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
+        confusion=np.rint(federated.validation.confusion).astype(np.int64),
+        devices=by_device(data, world.model, federated.parameters, outcome.preprocessing),
+        variants=dict(outcome.variants),
+        calibration=calibration(world),
+        sent=sent(world.folder.sum_rows()),
+        masks="none",
+        noise="none",
+        failures=log_lines(world.logs, LOG_LINES),
+        package=outcome.package_path.name,
+        package_bytes=outcome.package_path.stat().st_size,
+        package_sha256=hashlib.sha256(outcome.package_path.read_bytes()).hexdigest(),
+        key_fingerprint=outcome.package.fingerprint,
+        package_files={name: len(content) for name, content in sorted(outcome.package.files.items())},
+        model_sha256=digest(federated.parameters),
+        config=(world.folder.path / "config.toml").read_text("utf-8"),
+        commands=_commands(world.folder.path, outcome.package_path),
+    )
+
+
+def sent(rows: list[Row]) -> tuple[SentKind, ...]:
+    """What left each device, by kind of query, from the run's own record of its sums."""
+    kinds = {row["kind"]: [each for each in rows if each["kind"] == row["kind"]] for row in rows}
+    return tuple(_sent_kind(kind, of_kind) for kind, of_kind in kinds.items())
+
+
+def _sent_kind(kind: str, rows: list[Row]) -> SentKind:
+    last = rows[-1]
+    return SentKind(
+        kind=kind,
+        sums=len(rows),
+        elements=last["elements"],
+        bytes_per_answer=last["bytes_per_device"],
+        bytes_per_device=sum(row["bytes_per_device"] for row in rows),
+        parts=tuple((part["name"], part["length"], part["clip"]) for part in last["parts"]),
+    )
+
+
+def _round(row: Row) -> Round:
+    return Round(row["round"], row["loss"], row["accuracy"], row["devices"], row["seconds"])
+
+
+def _machine() -> str:
+    return (
+        f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def _commands(folder: Path, package: Path) -> dict[str, str]:
+    key = folder / "keys" / "release.pub.pem"
+    return {
+        f"covey package verify {package} --key {key}": "check the package against its key",
+        f"covey package show {package}": "see what is in it",
+        f"covey simulate {folder / 'config.toml'}": "run this federation again",
+    }

@@ -1,0 +1,139 @@
+"""A simulated federation from data to report, in stages; each can be cut short and gone on with.
+
+runs/<name>/ holds, beside what `covey_server.run_folder` lists:
+
+central.json      confusion counts of the central baseline
+keys/             the key pair that signs the package
+<name>.covey      the signed package
+device/           one device's folder: trusted key, slots, the package in use
+report.html       for people
+summary.json      for scripts; written last: a run that has it is finished
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from covey.arrays import digest
+from covey.examples import Standardise
+from covey.metrics import accuracy
+from covey_io import durable
+from covey_server import summary
+from covey_server.coordinator import Coordinator, RoundEnded
+from covey_server.release import identity, release_keys
+from covey_server.run_folder import RunFolder
+from covey_server.summary import Summary
+from covey_simulations.central import train_centrally
+from covey_simulations.packaging import install, package
+from covey_simulations.report.render import render
+from covey_simulations.reporting import Outcome, report_facts
+from covey_simulations.settings import SimulationFile
+from covey_simulations.world import World, prepare
+
+
+class Progress(Protocol):
+    """Told how a run goes on."""
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+
+    def round_ended(self, ended: RoundEnded) -> None:
+        """A round is over and its checkpoint written."""
+
+
+@dataclass
+class Stopwatch:
+    """Wall time by stage; tells the progress display as it goes."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time a stage."""
+        self.progress.stage(stage)
+        started = time.monotonic()
+        yield
+        self.seconds[stage] = time.monotonic() - started
+
+
+def simulate(file: SimulationFile, folder: RunFolder, progress: Progress) -> Summary:
+    """Run, or go on with, a simulation whose folder the caller holds.
+
+    Raises:
+        CoveyError: What went wrong, and the next step. Finished stages stay on disk.
+    """
+    torch.set_num_threads(1)  # floats are added in one order, whatever the machine's cores
+    watch = Stopwatch(progress)
+    with watch("data"):
+        world = prepare(file, folder)
+    with watch("training"):
+        federated = _coordinator(world, progress).run()
+    watch.seconds["training"] = sum(row["seconds"] for row in folder.rows())  # also from before a resume
+    preprocessing = federated.preprocessing or identity(world.model)
+    with watch("central baseline"):
+        central = _central(world, preprocessing)
+    with watch("package"):
+        keys = release_keys(folder.path / "keys")
+        path = package(world, federated, preprocessing, keys)
+    with watch("install"):
+        installed, variants = install(world, path, keys)
+    with watch("report"):
+        outcome = Outcome(federated, preprocessing, central, installed, path, variants, watch.seconds)
+        durable.replace(folder.path / "report.html", render(report_facts(world, outcome)).encode())
+    found = _summary(world, outcome)
+    summary.write(found, folder.path / "summary.json")
+    return found
+
+
+def _coordinator(world: World, progress: Progress) -> Coordinator:
+    return Coordinator(
+        grid=world.fleet.grid(),
+        file=world.file,
+        model=world.model,
+        folder=world.folder,
+        seed=world.file.seed,
+        observe=progress.round_ended,
+    )
+
+
+def _central(world: World, preprocessing: Standardise) -> NDArray[np.int64] | None:
+    """The baseline's confusion counts; kept, since they take as long as all later stages together."""
+    if not world.file.central.enabled:
+        return None
+    path = world.folder.path / "central.json"
+    if not path.exists():
+        found = train_centrally(world.data, world.model, preprocessing, world.file.central, world.file.seed)
+        durable.replace(path, json.dumps({"confusion": found.tolist()}).encode())
+    return np.array(json.loads(path.read_bytes())["confusion"], np.int64)
+
+
+def _summary(world: World, outcome: Outcome) -> Summary:
+    rows = world.folder.rows()
+    served = outcome.variants[outcome.package.variants[-1]]
+    int8 = outcome.variants.get("int8")
+    return Summary(
+        name=world.file.name,
+        simulation=True,
+        model=world.model.name,
+        rounds=len(rows),
+        devices=max(row["devices"] for row in rows),
+        masks="none",
+        noise="none",
+        accuracy_federated=outcome.federated.validation.accuracy,
+        accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
+        accuracy_fp32=outcome.variants["fp32"].accuracy,
+        accuracy_int8=None if int8 is None else int8.accuracy,
+        model_sha256=digest(outcome.federated.parameters),
+        package=str(outcome.package_path),
+        package_bytes=outcome.package_path.stat().st_size,
+        latency_p50_us=served.p50_us,
+        seconds=round(sum(outcome.seconds.values()), 3),
+    )

@@ -1,0 +1,59 @@
+"""The TOML file of a simulated federation: a federation's own tables, and what only a simulation has."""
+
+import msgspec
+
+from covey_server.settings import (
+    Count,
+    FederationFile,
+    FederationSettings,
+    NotNegative,
+    Positive,
+    Schedule,
+    Share,
+)
+from covey_simulations.data.settings import DataSettings
+
+__all__ = ["CentralSettings", "FederationSettings", "ReleaseSettings", "SimulationFile"]
+
+
+class CentralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The baseline: the same network trained on everyone's data in one place.
+
+    Attributes:
+        enabled: Whether to train it.
+        epochs: Over the pooled training examples.
+        batch_size: Examples a step.
+        learning_rate: Of its SGD.
+        schedule: Of that rate over the epochs.
+        momentum: Of its SGD.
+        gradient_clip: As on devices; 0 for no limit.
+    """
+
+    enabled: bool = True
+    epochs: Count = 40
+    batch_size: Count = 32
+    learning_rate: Positive = 0.05
+    schedule: Schedule = "cosine"
+    momentum: Share = 0.9
+    gradient_clip: NotNegative = 1.0
+
+
+class ReleaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is packaged.
+
+    Attributes:
+        int8: Whether to add an int8 variant. Its activation ranges are found on pooled training examples,
+            which a simulation has and a fleet's server has not.
+        calibration_examples: At most so many.
+    """
+
+    int8: bool = True
+    calibration_examples: Count = 256
+
+
+class SimulationFile(FederationFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A simulated federation, as written in TOML."""
+
+    data: DataSettings
+    central: CentralSettings = CentralSettings()
+    release: ReleaseSettings = ReleaseSettings()
