@@ -15,7 +15,7 @@ from covey.package.keys import load_public_key
 from covey.package.names import CARD, SIGNATURE
 from covey.package.signature import signer_hint
 from covey.package.verify import verify as verify_files
-from covey_audit.reading import read_key, read_package
+from covey_io.packages import read_key, read_package
 
 package = typer.Typer(
     help="Check a model package offline, and see what is in it.",

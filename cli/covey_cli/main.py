@@ -22,8 +22,9 @@ _USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
 
-HELP = """Covey: federated learning for fleets of small devices. Nothing leaves a device but its share
-of a private sum, and every private sum stands in a ledger that anyone can check.
+HELP = """Covey: federated learning for fleets of small devices. A device answers with one vector a round,
+never with its data; the sum trains a model that comes back quantised, signed and checked.
+In this version sums are taken in clear: masks, noise and the ledger are not built yet.
 
 \b
 Example:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from covey.errors import InputError
 from covey.package.verify import Package, verify
-from covey_audit.reading import read_key, read_package
 from covey_client import slots
 from covey_client.inference import Classifier, Prediction
+from covey_io.packages import read_key, read_package
 
 
 class VariantOption(StrEnum):

@@ -20,7 +20,7 @@ from covey.errors import InputError, PackageError
 from covey.examples import Floats
 from covey.package import contents
 from covey.package.contents import MODELS, Contents, Variant
-from covey_audit.reading import read_package
+from covey_io.packages import read_package
 
 Choice = Literal["auto", "int8", "fp32"]
 

@@ -24,9 +24,9 @@ from covey.package.archive import unpack
 from covey.package.contents import Contents, Variant
 from covey.package.names import GOLDEN_OUTPUTS
 from covey.package.verify import Package, verify
-from covey_audit.reading import read_key, read_package
 from covey_client.inference import Classifier
 from covey_io import durable
+from covey_io.packages import read_key, read_package
 
 CURRENT = "current"
 TRUSTED = "trusted.pub.pem"

@@ -26,8 +26,8 @@ class Model:
             normalisation: its statistics would leave a device beside the sum).
         licence: SPDX identifier of the weights trained from it.
         source: Where the architecture comes from (paper, benchmark), for the model card.
-        augment: Changes a training batch (n, *input_shape) after scaling, using only the generator given;
-            each output may depend on its own input alone. None: no augmentation.
+        augment: Changes a training batch (n, *input_shape) in the data's own units, before scaling, using
+            only the generator given; each output may depend on its own input alone. None: no augmentation.
     """
 
     name: str

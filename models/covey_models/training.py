@@ -4,7 +4,7 @@ The optimiser step is written out because torch.optim costs each process a secon
 (torch._dynamo), and because the state must start from zero in every round.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from covey.arrays import Parameters
-from covey.examples import Examples
+from covey.examples import Examples, Standardise
 from covey.plan import Train
 from covey_models.model import Augment, Model
 
@@ -50,31 +50,59 @@ def load(network: nn.Module, parameters: Parameters) -> None:
             value.copy_(torch.from_numpy(parameters[name]))
 
 
-def train(network: nn.Module, examples: Examples, task: Train, augment: Augment | None, seed: int) -> Trained:
-    """Train `network` in place.
+@dataclass(frozen=True)
+class Local:
+    """What one place trains on.
+
+    Attributes:
+        examples: In the data's own units, shape (n, *input_shape); n may be 0.
+        preprocessing: How inputs are scaled before the network sees them; None: not at all.
+        augment: Changes each batch before it is scaled, or None.
+    """
+
+    examples: Examples
+    preprocessing: Standardise | None
+    augment: Augment | None
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass in random order, in batches of equal length, of about `size` examples each."""
+        y = torch.from_numpy(self.examples.y)
+        if not len(y):
+            return
+        x = torch.from_numpy(np.ascontiguousarray(self.examples.x))
+        order = torch.randperm(len(y), generator=generator)
+        for index in torch.tensor_split(order, max(1, round(len(y) / size))):
+            batch = x[index] if self.augment is None else self.augment(x[index], generator)
+            yield self._scaled(batch), y[index]
+
+    def _scaled(self, batch: Tensor) -> Tensor:
+        if self.preprocessing is None:
+            return batch
+        return torch.from_numpy(self.preprocessing.apply(batch.numpy()))
+
+
+def train(network: nn.Module, local: Local, task: Train, seed: int) -> Trained:
+    """Train `network` in place, from the parameters it holds.
 
     Args:
-        network: Holds the parameters to start from.
-        examples: Already scaled inputs, shape (n, *input_shape); n may be 0.
+        network: What is trained.
+        local: What it is trained on.
         task: Rates, epochs and limits.
-        augment: Changes each batch, or None.
         seed: Decides the order of examples and the augmentation, nothing else.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = list(network.parameters())
     start = [weight.detach().clone() for weight in weights]
     velocity = [torch.zeros_like(weight) for weight in weights]
-    x, y = torch.from_numpy(np.ascontiguousarray(examples.x)), torch.from_numpy(examples.y)
     loss = torch.zeros(())
-    for _ in range(task.epochs if len(y) else 0):
+    for _ in range(task.epochs):
         loss = torch.zeros(())
-        for index in torch.split(torch.randperm(len(y), generator=generator), task.batch_size):
-            batch = x[index] if augment is None else augment(x[index], generator)
-            batch_loss = cross_entropy(network(batch), y[index])
+        for x, y in local.batches(task.batch_size, generator):
+            batch_loss = cross_entropy(network(x), y)
             gradients = torch.autograd.grad(batch_loss, weights)
             _step(weights, start, velocity, gradients, task)
-            loss += batch_loss.detach() * len(index)
-    return Trained(parameters_of(network), float(loss) / max(len(y), 1))
+            loss += batch_loss.detach() * len(y)
+    return Trained(parameters_of(network), float(loss) / max(len(local.examples), 1))
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from covey_models.model import Model
 from covey_models.training import initial
 from covey_server.checkpoint import Checkpoint
 from covey_server.run_folder import Row, RunFolder
-from covey_server.settings import FederationFile, scheduled, train_task, validate_task
+from covey_server.settings import FederationFile, server_rate, train_task, validate_task
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
 from covey_strategies.private import Private, Recipes
@@ -154,15 +154,9 @@ class Coordinator:
         recipes = Recipes(
             train=lambda server_round: train_task(self._file, server_round),
             validate=validate_task(self._file),
-            server_rate=self._server_rate,
+            server_rate=lambda server_round: server_rate(self._file, server_round),
         )
         return Private(inner, self._asking(state.preprocessing), recipes)
-
-    def _server_rate(self, server_round: int) -> float:
-        strategy = self._file.strategy
-        return scheduled(
-            strategy.learning_rate, strategy.schedule, server_round, self._file.federation.rounds
-        )
 
     def _round(self, strategy: Private, state: Checkpoint, server_round: int) -> Checkpoint:
         started = time.monotonic()

@@ -56,6 +56,7 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             FedAvgM arXiv:1909.06335.
         learning_rate: Of the server optimiser (FedAdam, FedYogi, FedAvgM).
         schedule: Of that rate over the rounds.
+        warmup_rounds: Over so many rounds the rate first rises evenly; the schedule begins after them.
         momentum: FedAvgM.
         beta_1: FedAdam, FedYogi.
         beta_2: FedAdam, FedYogi.
@@ -66,6 +67,7 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     name: Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm"] = "fedavg"
     learning_rate: Positive = 1.0
     schedule: Schedule = "constant"
+    warmup_rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
     momentum: Share = 0.9
     beta_1: Share = 0.9
     beta_2: Share = 0.99
@@ -122,6 +124,15 @@ def train_task(file: FederationFile, server_round: int) -> Train:
 def validate_task(file: FederationFile) -> Validate:
     """What a device is asked when it validates."""
     return Validate(file.federation.examples_cap)
+
+
+def server_rate(file: FederationFile, server_round: int) -> float:
+    """The server optimiser's learning rate in a round, from 1."""
+    strategy, rounds = file.strategy, file.federation.rounds
+    warm = min(strategy.warmup_rounds, rounds - 1)
+    if server_round <= warm:
+        return strategy.learning_rate * server_round / warm
+    return scheduled(strategy.learning_rate, strategy.schedule, server_round - warm, rounds - warm)
 
 
 def scheduled(rate: float, schedule: Schedule, server_round: int, rounds: int) -> float:

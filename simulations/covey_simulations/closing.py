@@ -7,15 +7,17 @@ from covey_simulations.reporting import sent
 
 def closing_lines(found: Summary, folder: RunFolder) -> list[str]:
     """The lines, for a terminal or a log."""
+    path = folder.path
     return [
         "",
-        f"{found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s: {_accuracies(found)}",
-        f"package: {found.package}, {found.package_bytes / 1000:.1f} kB, signed and installed{_latency(found)}",
-        f"left each device: {_sent(folder)}",
-        f"masks: {found.masks}, noise: {found.noise}: the server saw each device's vectors; no privacy is claimed",
-        f"model sha256: {found.model_sha256}",
-        f"figures: {folder.path / 'summary.json'}, {folder.path / 'metrics.csv'}",
-        str(folder.path / "report.html"),
+        f"trained     {found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s",
+        f"accuracy    {_accuracies(found)}",
+        f"package     {found.package}, {found.package_bytes / 1000:.1f} kB, signed, installed{_latency(found)}",
+        f"left each   device: {_sent(folder)}",
+        f"protection  masks: {found.masks}, noise: {found.noise}: the server saw every vector, no privacy claim",
+        f"model       sha256 {found.model_sha256}",
+        f"figures     {path / 'summary.json'}, {path / 'metrics.csv'}",
+        str(path / "report.html"),
     ]
 
 
@@ -26,20 +28,16 @@ def _accuracies(found: Summary) -> str:
         "packaged fp32": found.accuracy_fp32,
         "int8": found.accuracy_int8,
     }
-    return "accuracy " + ", ".join(
-        f"{name} {value:.1%}" for name, value in values.items() if value is not None
-    )
+    return ", ".join(f"{name} {value:.1%}" for name, value in values.items() if value is not None)
 
 
 def _latency(found: Summary) -> str:
-    return (
-        ""
-        if found.latency_p50_us is None
-        else f", {found.latency_p50_us:.0f} µs an input (p50, this machine)"
-    )
+    return "" if found.latency_p50_us is None else f", {found.latency_p50_us:.0f} µs an input"
 
 
 def _sent(folder: RunFolder) -> str:
     kinds = sent(folder.sum_rows())
-    each = ", ".join(f"{kind.sums} × {kind.kind} ({kind.bytes_per_answer / 1000:.1f} kB)" for kind in kinds)
-    return f"{each}: {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
+    each = ", ".join(
+        f"{kind.sums} {kind.kind} answers ({kind.bytes_per_answer / 1000:.1f} kB)" for kind in kinds
+    )
+    return f"{each}; {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"

@@ -4,10 +4,14 @@ import logging
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from covey_server.run_folder import RunFolder
+    from covey_simulations.settings import SimulationFile
 
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed of everything random; replaces the file's.")
@@ -27,7 +31,7 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the demo that was stopped.")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Train twenty simulated devices on real wrist motion and install the signed model.
+    r"""Train twenty simulated devices on real wrist motion and install the signed model.
 
     Ten people did seven shoulder exercises with a motion sensor on each wrist: twenty devices, each with
     one person's one arm. They train a network of some thousand parameters together; the recordings stay
@@ -59,7 +63,7 @@ def simulate(
     ] = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Run the federation that a TOML file describes, with simulated devices, on this machine.
+    r"""Run the federation that a TOML file describes, with simulated devices, on this machine.
 
     The run's folder is runs/<name>: configuration, metrics, checkpoints, package, report.html and
     summary.json. An earlier run of that name is moved aside. The same file, seed and machine give the

@@ -58,7 +58,7 @@ def check_fit(data: FederatedData, model: Model) -> None:
     """
     if data.input_shape != model.input_shape:
         raise InputError(
-            f"model {model.name} takes inputs of shape {model.input_shape}, {data.name} has {data.input_shape}",
+            f"inputs of shape {data.input_shape} in {data.name}, {model.name} takes {model.input_shape}",
             hint="choose another model.name, or reshape the data",
         )
     if len(data.labels) > model.classes:

@@ -65,7 +65,7 @@ def report_facts(world: World, outcome: Outcome) -> ReportFacts:
         accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
         confusion=np.rint(federated.validation.confusion).astype(np.int64),
         devices=by_device(data, world.model, federated.parameters, outcome.preprocessing),
-        variants=dict(outcome.variants),
+        variants={str(name): found for name, found in outcome.variants.items()},
         calibration=calibration(world),
         sent=sent(world.folder.sum_rows()),
         masks="none",

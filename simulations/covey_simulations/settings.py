@@ -8,8 +8,6 @@ from covey_server.settings import (
     FederationSettings,
     NotNegative,
     Positive,
-    Schedule,
-    Share,
 )
 from covey_simulations.data.settings import DataSettings
 
@@ -23,18 +21,14 @@ class CentralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         enabled: Whether to train it.
         epochs: Over the pooled training examples.
         batch_size: Examples a step.
-        learning_rate: Of its SGD.
-        schedule: Of that rate over the epochs.
-        momentum: Of its SGD.
-        gradient_clip: As on devices; 0 for no limit.
+        learning_rate: Of Adam, in the first epoch; half a cosine to 0 over the epochs.
+        gradient_clip: Largest L2 norm of one batch's gradient; 0 for no limit.
     """
 
     enabled: bool = True
     epochs: Count = 40
     batch_size: Count = 32
-    learning_rate: Positive = 0.05
-    schedule: Schedule = "cosine"
-    momentum: Share = 0.9
+    learning_rate: Positive = 0.01
     gradient_clip: NotNegative = 1.0
 
 

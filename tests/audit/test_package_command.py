@@ -17,7 +17,7 @@ from covey.package.archive import pack
 from covey.package.keys import new_signing_key
 from covey.package.verify import sign_package
 from covey_audit.commands import package as app
-from covey_audit.reading import read_package
+from covey_io.packages import read_package
 from packages_fixture import files, keys, package, unsigned
 
 

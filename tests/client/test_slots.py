@@ -18,7 +18,7 @@ from covey.package import npy
 from covey.package.archive import pack
 from covey.package.keys import new_signing_key
 from covey.package.verify import sign_package, verify
-from covey_audit.reading import read_package
+from covey_io.packages import read_package
 from covey_client import slots
 from covey_client.slots import install, installed
 from covey_io import durable

@@ -8,5 +8,5 @@
     signature   `sign` and `verify` over ECDSA P-256
     verify      the two ways in: `sign_package` for the publisher, `verify` for everyone else
 
-Everything works on bytes; reading and writing files is for `covey_audit.reading` and `covey_client.slots`.
+Everything works on bytes; reading and writing files is for `covey_io.packages` and `covey_client.slots`.
 """

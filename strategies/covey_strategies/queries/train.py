@@ -13,8 +13,8 @@ from covey.encode import Part, Vectors, clip, scaled
 from covey.errors import RoundAborted
 from covey.plan import Plan, Train
 from covey.seeds import derive
-from covey_models.training import load, train
-from covey_strategies.queries.device import Device, scaled_inputs
+from covey_models.training import Local, load, train
+from covey_strategies.queries.device import Device
 
 LOSS_CLIP = 20.0  # nats; a device's mean cross-entropy above this is reported as this
 
@@ -47,11 +47,10 @@ def answer(task: Train, plan: Plan, parameters: Parameters, device: Device) -> V
     """Device half: train, and weigh what changed."""
     layout = layout_of(parameters)
     load(device.network, parameters)
-    examples = scaled_inputs(device.data.train, plan.preprocessing)
-    seed = derive(device.seed, "train", plan.round)
-    trained = train(device.network, examples, task, device.model.augment, seed)
+    local = Local(device.data.train, plan.preprocessing, device.model.augment)
+    trained = train(device.network, local, task, derive(device.seed, "train", plan.round))
     change = layout.flatten(trained.parameters) - layout.flatten(parameters)
-    weight = weight_of(len(examples), task)
+    weight = weight_of(len(local.examples), task)
     vectors = {
         # clipped before it is weighed: a device with few examples must not have a longer update than others
         "update": weight * clip(change, task.update_clip),
