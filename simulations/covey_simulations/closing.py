@@ -12,9 +12,9 @@ def closing_lines(found: Summary, folder: RunFolder) -> list[str]:
         "",
         f"trained     {found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s",
         f"accuracy    {_accuracies(found)}",
-        f"package     {found.package}, {found.package_bytes / 1000:.1f} kB, signed, installed{_latency(found)}",
+        f"package     {found.package}, {_kilobytes(found.package_bytes)}, signed, installed{_latency(found)}",
         f"left each   device: {_sent(folder)}",
-        f"protection  masks: {found.masks}, noise: {found.noise}: the server saw every vector, no privacy claim",
+        f"protection  masks: {found.masks}, noise: {found.noise}; the server saw every vector: no privacy",
         f"model       sha256 {found.model_sha256}",
         f"figures     {path / 'summary.json'}, {path / 'metrics.csv'}",
         str(path / "report.html"),
@@ -38,6 +38,10 @@ def _latency(found: Summary) -> str:
 def _sent(folder: RunFolder) -> str:
     kinds = sent(folder.sum_rows())
     each = ", ".join(
-        f"{kind.sums} {kind.kind} answers ({kind.bytes_per_answer / 1000:.1f} kB)" for kind in kinds
+        f"{kind.sums} {kind.kind} answers ({_kilobytes(kind.bytes_per_answer)})" for kind in kinds
     )
     return f"{each}; {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1000:.1f} kB"

@@ -18,10 +18,10 @@ from covey.package import npy
 from covey.package.archive import pack
 from covey.package.keys import new_signing_key
 from covey.package.verify import sign_package, verify
-from covey_io.packages import read_package
 from covey_client import slots
 from covey_client.slots import install, installed
 from covey_io import durable
+from covey_io.packages import read_package
 from packages_fixture import files, keys, model, package, unsigned
 
 KEY = keys()[1]
