@@ -21,10 +21,13 @@ HALF: Final = 530
 NARROW: Final = 350
 MOST_POINTS: Final = 400
 """A line with more is drawn through means of neighbouring rounds."""
+LABEL_ROOM: Final = 0.1
+"""Height of a label, as a share of accuracy."""
 MOST_ROWS: Final = 40
 MOST_DOTS: Final = 200
 MOST_CLASSES: Final = 60
-MARKERS: Final = (("o", svg.BLUE), ("D", svg.ORANGE), ("^", svg.BLUE), ("s", svg.ORANGE))
+MARKERS: Final = (("o", svg.BLUE, 10.5), ("D", svg.ORANGE, 6.5), ("^", svg.BLUE, 8.5), ("s", svg.ORANGE, 5.5))
+"""Shape, colour and size by kind of device: where two coincide, the larger shows behind the smaller."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Chart:
     narrow: Markup
 
 
+Points = Sequence[tuple[int, float]]
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 Paint = Callable[[Figure, bool], None]
 """Fills a figure; the flag says that it is the narrow one."""
@@ -55,10 +59,11 @@ def accuracy(rounds: Sequence[Round], central: float | None, guess: float) -> Ch
         central: Accuracy of the same network trained on pooled data, if known.
         guess: Accuracy of always naming the commonest class.
     """
-    series = _series([(r.round, r.accuracy) for r in rounds])
+    points = [(r.round, r.accuracy) for r in rounds if text.measured(r.accuracy)]
+    series = _series(points)
     if series is None:
         return None
-    last = float(series[1][-1])
+    first, last = _ends(points)
 
     def paint(figure: Figure, _narrow: bool) -> None:
         axes = figure.add_subplot()
@@ -66,15 +71,17 @@ def accuracy(rounds: Sequence[Round], central: float | None, guess: float) -> Ch
         axes.set_ylim(0, 1.1)
         axes.set_yticks(np.linspace(0, 1, 6))
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-        if text.measured(central) and central is not None:
+        if text.measured(central):
             axes.axhline(central, color=svg.ORANGE, linestyle=(0, (6, 3)), linewidth=1.5)
-            _note(axes, f"pooled {text.percent(central)}", central, above=True, left=True, colour=svg.ORANGE)
+            _note(axes, f"pooled {text.percent(central)}", central, "above left", svg.ORANGE)
         axes.axhline(guess, color=svg.MUTED, linestyle=(0, (1, 2)), linewidth=1.5)
-        _note(axes, f"blind guess {text.percent(guess)}", guess, above=guess < 0.1, left=False)  # noqa: PLR2004
-        below = last - guess > 0.3 or last > 1  # noqa: PLR2004 - room for two labels
-        _note(axes, f"federated {text.percent(last)}", last, above=not below, left=False, colour=svg.BLUE)
+        under_guess = "below" if guess >= LABEL_ROOM else "above"
+        _note(axes, f"blind guess {text.percent(guess)}", guess, f"{under_guess} right")
+        recent = series[1][-max(len(series[1]) // 3, 1) :]  # the part of the line above or below the label
+        side, beside = ("below", recent.min()) if last - guess > 3 * LABEL_ROOM else ("above", recent.max())
+        _note(axes, f"federated {text.percent(last)}", float(beside), f"{side} right", svg.BLUE)
 
-    label = f"Accuracy by round: from {text.percent(float(series[1][0]))} to {text.percent(last)}" + (
+    label = f"Accuracy by round: from {text.percent(first)} to {text.percent(last)}" + (
         f"; pooled training reaches {text.percent(central)}" if text.measured(central) else ""
     )
     return _chart("accuracy", label, paint, (HALF, 300), (NARROW, 260))
@@ -82,17 +89,18 @@ def accuracy(rounds: Sequence[Round], central: float | None, guess: float) -> Ch
 
 def loss(rounds: Sequence[Round]) -> Chart | None:
     """Training loss by round; rounds in which it was not a number are left out."""
-    series = _series([(r.round, r.loss) for r in rounds])
+    points = [(r.round, r.loss) for r in rounds]
+    series = _series(points)
     if series is None:
         return None
 
     def paint(figure: Figure, _narrow: bool) -> None:
         axes = figure.add_subplot()
         _line(axes, series, last_round=rounds[-1].round)
-        axes.set_ylim(0, max(float(series[1].max()) * 1.08, 1e-9))
+        axes.set_ylim(0, max(float(np.nanmax(series[1])) * 1.08, 1e-9))
         axes.set_ylabel("nats per example")
 
-    first, last = text.decimal(float(series[1][0])), text.decimal(float(series[1][-1]))
+    first, last = (text.decimal(end) for end in _ends(points))
     return _chart(
         "loss", f"Training loss by round: from {first} to {last}", paint, (HALF, 300), (NARROW, 240)
     )
@@ -110,7 +118,7 @@ def devices(results: Sequence[DeviceResult]) -> Chart | None:
     def paint(figure: Figure, narrow: bool) -> None:
         axes = figure.add_subplot()
         axes.axvspan(low, high, color=svg.BAND, linewidth=0, zorder=0, label="middle half of devices")
-        axes.axvline(median, color=svg.INK, linewidth=1.2, zorder=1, label="median")
+        axes.axvline(median, color=svg.INK, linewidth=1.4, zorder=1 if dots else 3, label="median")
         (_dots if dots else _histogram)(axes, rows, values)
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
         axes.set_xlabel("accuracy on the device's held-out examples")
@@ -136,8 +144,8 @@ def false_negatives(labels: Sequence[str], rates: Sequence[Rate]) -> Chart | Non
         axes = figure.add_subplot()
         places = range(len(known))
         lows, highs = ([getattr(rate, end) for _, rate in known] for end in ("low", "high"))
-        axes.hlines(places, lows, highs, color=svg.BLUE, linewidth=3, alpha=0.45)
-        _marks(axes, [rate.value for _, rate in known], places, "o", svg.BLUE)
+        axes.hlines(places, lows, highs, color=svg.BLUE, linewidth=3, alpha=0.7)
+        _marks(axes, [rate.value for _, rate in known], places, ("o", svg.BLUE, 8.5))
         _categories(axes, [label for label, _ in known], narrow=narrow)
         axes.set_xlim(0, min(max(*highs, 0.05) * 1.06, 1.02))
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
@@ -155,6 +163,7 @@ def bin_size(rounds: int) -> int:
 
 
 def _chart(name: str, label: str, paint: Paint, wide: tuple[int, int], narrow: tuple[int, int]) -> Chart:
+    label = str(text.visible(label))
     return Chart(
         label,
         svg.drawn(lambda figure: paint(figure, False), wide, prefix=f"{name}-wide", label=label),
@@ -162,49 +171,66 @@ def _chart(name: str, label: str, paint: Paint, wide: tuple[int, int], narrow: t
     )
 
 
-def _series(points: Sequence[tuple[int, float | None]]) -> Series | None:
-    """Rounds and values that are numbers; means of neighbours when there are many; None without any."""
-    known = np.array([(x, y) for x, y in points if y is not None and np.isfinite(y)], np.float64)
-    if not len(known):
+def _series(points: Points) -> Series | None:
+    """Rounds and values; means of neighbours when there are many; None when there is nothing to draw.
+
+    The line is broken where a value is not a number.
+    """
+    if not any(text.measured(y) for _, y in points):
         return None
-    binned = [part.mean(axis=0) for part in np.array_split(known, -(-len(known) // bin_size(len(known))))]
-    x, y = np.array(binned).T
+    bins = np.array_split(np.array(points, np.float64), -(-len(points) // bin_size(len(points))))
+    x, y = np.array([(part[:, 0].mean(), _mean(part[:, 1])) for part in bins]).T
     return x, y
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Of those that are numbers; NaN without any."""
+    numbers = values[np.isfinite(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")
+
+
+def _ends(points: Points) -> tuple[float, float]:
+    """The first and the last number."""
+    numbers = [y for _, y in points if text.measured(y)]
+    return numbers[0], numbers[-1]
 
 
 def _line(axes: Axes, series: Series, last_round: int) -> None:
     x, y = series
-    marker = {"marker": "o", "markersize": 4} if len(x) <= 30 else {}  # noqa: PLR2004 - dots still apart
-    axes.plot(x, y, color=svg.BLUE, markeredgewidth=0, **marker)
+    marker = "o" if len(x) <= 30 else "none"  # noqa: PLR2004 - dots still apart
+    axes.plot(x, y, color=svg.BLUE, marker=marker, markersize=4, markeredgewidth=0)
     axes.set_xlim(0, max(last_round, 1) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("round")
 
 
-def _note(
-    axes: Axes, words: str, height: float, *, above: bool, left: bool, colour: str = svg.MUTED
-) -> None:
-    """Words beside a line, at one end of the picture."""
+def _note(axes: Axes, words: str, height: float, where: str, colour: str = svg.MUTED) -> None:
+    """Words beside a line: "above left", "below right" and so on."""
+    side, end = where.split()
     axes.annotate(
         words,
-        (0.01 if left else 0.995, height),
+        (0.01 if end == "left" else 0.995, height),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 4 if above else -6),
+        xytext=(0, 4 if side == "above" else -6),
         textcoords="offset points",
-        ha="left" if left else "right",
-        va="bottom" if above else "top",
+        ha="left" if end == "left" else "right",
+        va="bottom" if side == "above" else "top",
         color=colour,
     )
 
 
+Marker = tuple[str, str, float]
 Rows = dict[str, list[tuple[str, float]]]
 
 
 def _rows(results: Sequence[DeviceResult]) -> Rows:
-    """Kind and accuracy of each group's devices, best group first; the kind is the name without the group's."""
+    """Kind and accuracy of each group's devices, best group first.
+
+    A device's kind is its name without the group's: "left" for s01-left of s01.
+    """
     rows: Rows = {}
     for device in results:
-        if device.accuracy is not None and np.isfinite(device.accuracy):
+        if text.measured(device.accuracy):
             kind = device.name.removeprefix(device.group).strip(" -_./:")
             rows.setdefault(device.group, []).append((kind, device.accuracy))
     return dict(sorted(rows.items(), key=lambda row: -sum(value for _, value in row[1]) / len(row[1])))
@@ -216,7 +242,7 @@ def _dots(axes: Axes, rows: Rows, values: NDArray[np.float64]) -> None:
         kinds = []
     lows, highs = ([end(value for _, value in row) for row in rows.values()] for end in (min, max))
     axes.hlines(range(len(rows)), lows, highs, color=svg.MUTED, linewidth=1.2)
-    for number, (marker, colour) in enumerate(MARKERS[: max(len(kinds), 1)]):
+    for number, marker in enumerate(MARKERS[: max(len(kinds), 1)]):
         found = [
             (value, place)
             for place, row in enumerate(rows.values())
@@ -224,7 +250,7 @@ def _dots(axes: Axes, rows: Rows, values: NDArray[np.float64]) -> None:
             if not kinds or kind == kinds[number]
         ]
         words = text.short(kinds[number]) if kinds else "one device"
-        _marks(axes, [value for value, _ in found], [place for _, place in found], marker, colour, words)
+        _marks(axes, [value for value, _ in found], [place for _, place in found], marker, words)
     _categories(axes, list(rows))
     low, high = float(values.min()), float(values.max())
     margin = max((high - low) * 0.06, 0.01)
@@ -234,23 +260,23 @@ def _dots(axes: Axes, rows: Rows, values: NDArray[np.float64]) -> None:
 def _histogram(axes: Axes, _rows: Rows, values: NDArray[np.float64]) -> None:
     low, high = float(values.min()), float(values.max())
     width = 0.01 if high - low < 0.2 else 0.025 if high - low < 0.5 else 0.05  # noqa: PLR2004 - some 20 bars
-    edges = np.arange(np.floor(low / width), np.floor(high / width) + 2) * width
+    start = int(low / width)
+    edges = np.arange(start, max(int(np.ceil(high / width)), start + 1) + 1) * width  # the last bin is closed
     counts, _ = np.histogram(values, edges)
-    axes.bar(edges[:-1], counts, width * 0.92, align="edge", color=svg.BLUE, linewidth=0, zorder=2)
+    axes.bar(edges[:-1], counts, width * 0.92, align="edge", color=svg.BLUE, alpha=0.7, linewidth=0, zorder=2)
     axes.set_ylabel("devices")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.plot([low], [0], "v", color=svg.ORANGE, markersize=9, clip_on=False, zorder=3, label="lowest")
 
 
-def _marks(  # noqa: PLR0917 - x, y and how they look
-    axes: Axes, x: Sequence[float], y: Sequence[int], marker: str, colour: str, words: str = "_hidden"
-) -> None:
+def _marks(axes: Axes, x: Sequence[float], y: Sequence[int], marker: Marker, words: str = "_hidden") -> None:
+    shape, colour, size = marker
     axes.plot(
         x,
         y,
-        marker,
+        shape,
         color=colour,
-        markersize=8.5 if marker == "o" else 7.5,
+        markersize=size,
         markeredgecolor=svg.PAPER,
         markeredgewidth=1,
         clip_on=False,
@@ -260,7 +286,7 @@ def _marks(  # noqa: PLR0917 - x, y and how they look
 
 def _categories(axes: Axes, names: Sequence[str], *, narrow: bool = False) -> None:
     """One row a name, the first on top."""
-    most = 18 if narrow else 26
+    most = 20 if narrow else 26
     axes.set_yticks(range(len(names)), [text.short(name, most) for name in names])
     axes.tick_params(axis="y", labelcolor=svg.INK)
     axes.set_ylim(len(names) - 0.4, -0.6)

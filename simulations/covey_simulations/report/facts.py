@@ -101,7 +101,7 @@ class ReportFacts:
         masks: What hid single answers from the server ("none").
         noise: What made sums differentially private ("none").
         failures: Lines from devices' own logs (contributed nothing, and why), at most a few.
-        package: File name, `package_bytes`, `package_sha256`, `key_fingerprint`, and `package_files`: bytes by name.
+        package: File name, `package_bytes`, `package_sha256`, `key_fingerprint`; `package_files` bytes.
         model_sha256: Digest of the federated parameters.
         config: The resolved configuration, TOML.
         commands: Shell commands a reader can run next, with what each does.

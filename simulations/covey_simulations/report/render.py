@@ -16,8 +16,7 @@ def render(facts: ReportFacts) -> str:
     Every string in `facts` may be hostile: all are escaped, and characters that hide or reorder text are
     replaced. Not thread-safe: matplotlib takes its settings from process-wide state while it draws.
     """
-    page = _environment().get_template(TEMPLATE).render(_view(facts))
-    return page.encode("utf-8", "replace").decode()  # a lone surrogate could not be written to a file
+    return _environment().get_template(TEMPLATE).render(_view(facts))
 
 
 def _view(facts: ReportFacts) -> dict[str, Any]:
@@ -41,6 +40,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "matrix": len(lines) <= summary.MOST_MATRIX,
         "missed_chart": charts.false_negatives(facts.labels, [line.rate for line in lines]),
         "variants": summary.variant_lines(facts),
+        "parts": summary.PARTS,
         "sent_in_all": summary.sent_in_all(facts.sent),
         "seconds_in_all": sum(facts.seconds.values()),
     }

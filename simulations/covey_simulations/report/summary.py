@@ -13,10 +13,22 @@ from covey_simulations.report import text
 from covey_simulations.report.facts import DeviceResult, ReportFacts, Round, SentKind, VariantResult
 
 NONE: Final = "none"
+NO_GUARANTEE: Final = (
+    "Nothing in this report is a privacy guarantee: a device's vector, a sum, and the model itself "
+    "can reveal what the data held."
+)
 MOST_MATRIX: Final = 30
 """Classes up to which the whole confusion matrix is shown."""
 MOST_DEVICES: Final = 60
 """Devices up to which each has a line in a table."""
+PARTS: Final = {
+    "update": "change of the parameters",
+    "weight": "how many examples it stands for",
+    "confusion": "counts of what was taken for what",
+    "first": "mean of each channel",
+    "second": "mean square of each channel",
+}
+"""What the parts of the known queries hold, in words."""
 LOWEST: Final = 20
 ROUND_LINES: Final = 25
 
@@ -30,12 +42,14 @@ class Number:
         value: Formatted.
         note: What a reader should know with it; may be empty.
         simulated: Known only because this is a simulation.
+        absent: There is no such number.
     """
 
     name: str
     value: str
     note: str = ""
     simulated: bool = False
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,27 +112,38 @@ class DeviceLine:
 
 def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
     """What a reader looks for first."""
-    int8, package = facts.variants.get("int8"), facts.package
+    int8 = facts.variants.get("int8")
     served, served_name = (int8, "int8") if int8 else (facts.variants.get("fp32"), "fp32")
+    federated, central = facts.accuracy_federated, facts.accuracy_central
     return (
-        Number("Federated accuracy", text.percent(facts.accuracy_federated), "on all held-out examples"),
         Number(
-            "Accuracy with pooled data",
-            text.percent(facts.accuracy_central),
-            _difference(facts.accuracy_federated, facts.accuracy_central),
-            simulated=True,
+            "Accuracy, federated",
+            text.percent(federated),
+            "on all held-out examples",
+            absent=not text.measured(federated),
         ),
         Number(
-            "int8 accuracy",
+            "Accuracy, pooled data",
+            text.percent(central),
+            _difference(federated, central),
+            simulated=central is not None,
+            absent=not text.measured(central),
+        ),
+        Number(
+            "Accuracy, int8",
             text.percent(int8.accuracy if int8 else None),
             _against_fp32(facts, int8),
             simulated=int8 is not None,
+            absent=int8 is None,
         ),
-        Number("Package", text.size(facts.package_bytes if package else None), "signed, to install"),
+        Number("Package", text.size(facts.package_bytes), "one signed file")
+        if facts.package
+        else Number("Package", "not built", absent=True),
         Number(
             "Latency, median",
             text.micros(served.p50_us if served else None),
             f"{served_name}, one input, this machine" if served else "",
+            absent=served is None,
         ),
         Number("Devices", text.count(len(facts.devices)), _cohort(facts.rounds)),
         Number("Rounds", text.count(len(facts.rounds)), _validated(facts.rounds)),
@@ -130,13 +155,12 @@ def protection(masks: str, noise: str) -> Notice:
     masked = (
         f"Masks ({masks}) hid each device's vector from the server, which saw sums only."
         if masks != NONE
-        else "In this run the server saw each device's vector in clear: masks were “none”."
+        else "In this run the server saw each device's vector in clear (masks: none)."
     )
     noised = (
-        f"Noise was added to the sums: {noise}. How much privacy that buys is not computed here."
+        f"Noise was added to the sums ({noise}). How much privacy that buys is not computed here."
         if noise != NONE
-        else "No noise was added, so no differential privacy is claimed: "
-        "a sum, or the model itself, can reveal what the data held."
+        else "No differential privacy is claimed (noise: none)."
     )
     level = "caution" if masks != NONE else "danger"
     heading = {
@@ -145,12 +169,12 @@ def protection(masks: str, noise: str) -> Notice:
         (False, True): "Masked, but not differentially private",
         (False, False): "Masked and noised",
     }[masks == NONE, noise == NONE]
-    return Notice(level, heading, (masked, noised, "Nothing in this report is a privacy guarantee."))
+    return Notice(level, heading, (masked, noised, NO_GUARANTEE))
 
 
 def spread(devices: Sequence[DeviceResult]) -> Spread | None:
     """Quartiles over devices; None when no device has an accuracy."""
-    known = [(d.accuracy, d) for d in devices if d.accuracy is not None and np.isfinite(d.accuracy)]
+    known = [(d.accuracy, d) for d in devices if text.measured(d.accuracy)]
     if not known:
         return None
     values = [value for value, _ in known]
@@ -171,17 +195,15 @@ def guess(confusion: NDArray[np.int64]) -> float:
 def class_lines(labels: Sequence[str], confusion: NDArray[np.int64]) -> tuple[ClassLine, ...]:
     """The confusion matrix, line by line."""
     rates = metrics.false_negatives(confusion)
-    return tuple(
-        _class_line(place, labels, confusion[place], rate) for place, rate in enumerate(rates)
-    )
+    return tuple(_class_line(place, labels, confusion[place], rate) for place, rate in enumerate(rates))
 
 
 def device_lines(devices: Sequence[DeviceResult]) -> tuple[DeviceLine, ...]:
     """All devices as given; only those with the lowest accuracy when there are many."""
     shown: Sequence[DeviceResult] = devices
     if len(devices) > MOST_DEVICES:
-        known = [device for device in devices if text.measured(device.accuracy)]
-        shown = sorted(known, key=lambda device: (device.accuracy, device.name))[:LOWEST]
+        known = [(d.accuracy, d.name, d) for d in devices if text.measured(d.accuracy)]
+        shown = [device for _, _, device in sorted(known, key=lambda entry: entry[:2])[:LOWEST]]
     return tuple(DeviceLine(device, _device_rate(device)) for device in shown)
 
 
@@ -215,7 +237,7 @@ def _class_line(place: int, labels: Sequence[str], row: NDArray[np.int64], rate:
     other = int(mistaken.argmax())
     return ClassLine(
         label=labels[place],
-        cells=tuple((int(n), _shade(int(n), total)) for n in row),
+        cells=tuple((int(n), _shade(int(n), total, rare=column != place)) for column, n in enumerate(row)),
         examples=total,
         missed=int(mistaken.sum()),
         rate=rate,
@@ -223,9 +245,12 @@ def _class_line(place: int, labels: Sequence[str], row: NDArray[np.int64], rate:
     )
 
 
-def _shade(number: int, total: int) -> str:
-    """Share of the row as a tint that leaves text readable; every count above 0 is visible."""
-    return f"{7 + 48 * number / total:.0f}%" if number > 0 and total > 0 else ""
+def _shade(number: int, total: int, *, rare: bool) -> str:
+    """Share of the row as a tint that leaves text readable; its root where it would be too pale."""
+    if number <= 0 or total <= 0:
+        return ""
+    share = number / total
+    return f"{5 + 45 * (share**0.5 if rare else share):.0f}%"
 
 
 def _device_rate(device: DeviceResult) -> Rate:
@@ -234,8 +259,10 @@ def _device_rate(device: DeviceResult) -> Rate:
 
 
 def _difference(federated: float, central: float | None) -> str:
-    if central is None or not text.measured(central) or not text.measured(federated):
-        return "no central model was trained" if central is None else ""
+    if central is None:
+        return "no model was trained on pooled data"
+    if not text.measured(central) or not text.measured(federated):
+        return ""
     points = text.points(federated - central)
     if points.startswith("±"):
         return "the same as federated"

@@ -1,0 +1,411 @@
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from covey_simulations.report import render as render_module
+from covey_simulations.report.facts import DeviceResult, ReportFacts, Round, SentKind, VariantResult
+from covey_simulations.report.render import render
+
+HOSTILE = (
+    "</style></title>\"'><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_{$ \u202e\x00&"
+)
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+LABELS = ("pendulum", "abduction", "forward elevation", "internal rotation", "row")
+CSS = Path(render_module.__file__).with_name("report.css").read_text(encoding="utf-8")
+
+
+def a_round(number: int, accuracy: float | None = None, loss: float = 1.5) -> Round:
+    return Round(number, loss, accuracy, devices=20, seconds=0.4)
+
+
+def some_devices(count: int) -> tuple[DeviceResult, ...]:
+    return tuple(
+        DeviceResult(
+            f"s{n // 2:02d}-{('left', 'right')[n % 2]}", f"s{n // 2:02d}", 200, 50, 0.8 + n % 17 / 100
+        )
+        for n in range(count)
+    )
+
+
+def lone_devices(count: int) -> tuple[DeviceResult, ...]:
+    names = [f"device-{n:04d}" for n in range(count)]
+    return tuple(
+        DeviceResult(name, name, 60, n % 30, (n % 7 / 20 + 0.7) if n % 30 else None)
+        for n, name in enumerate(names)
+    )
+
+
+def some_facts(**changes: Any) -> ReportFacts:
+    confusion = np.diag([90, 80, 70, 60, 50]).astype(np.int64)
+    confusion[3, 4] = 12
+    facts = ReportFacts(
+        name="a wrist run",
+        when="2026-03-02T14:31",
+        version="0.1.0",
+        machine="a machine, 2 threads",
+        seconds={"data": 1.23, "training": 41.7},
+        seed=4711,
+        data="wrist",
+        data_notes=("Ten subjects.", "The last quarter is held out."),
+        data_citation="Burns et al., 2018",
+        data_licence="BSD-3-Clause",
+        synthetic=False,
+        model="wrist-motion",
+        model_summary="Which exercise is being done",
+        model_parameters=5431,
+        model_source="Howard et al.",
+        strategy="fedadam, learning rate 0.01",
+        labels=LABELS,
+        rounds=tuple(a_round(n, 0.2 + n / 150 if n % 2 == 0 else None, 2 - n / 60) for n in range(1, 101)),
+        accuracy_federated=0.9531,
+        accuracy_central=0.9642,
+        confusion=confusion,
+        devices=some_devices(20),
+        variants={
+            "fp32": VariantResult(0.9531, 24810, 82.3, 97.1),
+            "int8": VariantResult(0.9511, 14902, 61.4, 70.2),
+        },
+        calibration="Activation ranges come from 256 pooled inputs.",
+        sent=(
+            SentKind("train", 100, 5433, 21732, 2173200, (("update", 5431, 4.0), ("loss", 1, 20.0))),
+            SentKind("novel", 50, 26, 104, 5200, (("confusion", 25, 200.0), ("other", 1, 7.0))),
+        ),
+        masks="none",
+        noise="none",
+        failures=("s03-left: round 41: contributed nothing",),
+        package="wrist-motion-1.covey",
+        package_bytes=37105,
+        package_sha256="9f86" * 16,
+        key_fingerprint="SHA256:uNiVztksCsDhcc0u9e8BrqHWJZQ0",
+        package_files={"manifest.json": 4210, "model.onnx": 24810},
+        model_sha256="2c26" * 16,
+        config='[run]\nname = "wrist"\n',
+        commands={"covey package show x.covey": "See what is in the package."},
+    )
+    return replace(facts, **changes)
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a browser would build, as far as these tests ask."""
+
+    html: str
+    tags: Counter[str] = field(default_factory=Counter)
+    attributes: list[tuple[str, str, str]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.feed(self.html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        if tag in {"td", "th", "dt", "dd", "br"}:
+            self.words.append(" ")
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"{tag} repeats an attribute"
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"style", "title"}:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, key, value in self.attributes if key == name]
+
+
+def hostile(value: Any) -> Any:
+    """The same facts with every string hostile."""
+    match value:
+        case str():
+            return HOSTILE
+        case tuple():
+            return tuple(hostile(part) for part in value)
+        case dict():
+            return {key if key in {"fp32", "int8"} else HOSTILE: hostile(part) for key, part in value.items()}
+        case DeviceResult() | Round() | VariantResult() | SentKind() | ReportFacts():
+            return replace(value, **{f.name: hostile(getattr(value, f.name)) for f in fields(value)})
+        case _:
+            return value
+
+
+two = np.array([[40, 3], [0, 0]], np.int64)
+many = np.full((40, 40), 2, np.int64)
+CASES: dict[str, dict[str, Any]] = {
+    "as usual": {},
+    "no round validated": {"rounds": tuple(a_round(n) for n in range(5))},
+    "no round": {"rounds": (), "sent": (), "accuracy_federated": float("nan")},
+    "one round": {"rounds": (a_round(1, 0.3),)},
+    "two thousand rounds": {"rounds": tuple(a_round(n, 0.5) for n in range(2000))},
+    "some losses NaN": {"rounds": tuple(a_round(n, 0.5, np.nan if n > 3 else 1) for n in range(9))},
+    "all losses NaN": {"rounds": tuple(a_round(n, 0.5, float("nan")) for n in range(9))},
+    "infinite loss": {"rounds": (a_round(1, 0.5, float("inf")), a_round(2, float("nan")))},
+    "two classes, one without examples": {"labels": ("fall", "no fall"), "confusion": two},
+    "no examples": {"labels": ("fall", "no fall"), "confusion": two * 0},
+    "forty classes": {"labels": tuple(f"class {n}" for n in range(40)), "confusion": many},
+    "no devices": {"devices": ()},
+    "one device": {"devices": some_devices(1)},
+    "nothing held out": {"devices": (DeviceResult("a", "a", 10, 0, None),)},
+    "twenty lone devices": {"devices": lone_devices(20)},
+    "a thousand devices": {"devices": lone_devices(1000)},
+    "a thousand grouped devices": {"devices": some_devices(1000)},
+    "all devices alike": {"devices": tuple(DeviceResult(f"d{n}", f"d{n}", 1, 1, 1.0) for n in range(300))},
+    "no int8": {"variants": {"fp32": VariantResult(0.9, 1, 2, 3)}, "calibration": ""},
+    "no variants": {"variants": {}, "calibration": ""},
+    "no central baseline": {"accuracy_central": None},
+    "central baseline NaN": {"accuracy_central": float("nan")},
+    "central baseline the same": {"accuracy_central": 0.9531},
+    "no package": {"package": "", "package_files": {}, "package_bytes": 0},
+    "no commands, notes, failures": {"commands": {}, "data_notes": (), "failures": (), "seconds": {}},
+    "synthetic": {"synthetic": True},
+    "masked": {"masks": "pairwise"},
+    "noised": {"noise": "discrete Gaussian"},
+    "masked and noised": {"masks": "pairwise", "noise": "discrete Gaussian"},
+    "every string hostile": {"hostile": True},
+}
+
+
+@cache
+def rendered(case: str) -> Page:
+    changes = dict(CASES[case])
+    return Page(render(hostile(some_facts()) if changes.pop("hostile", False) else some_facts(**changes)))
+
+
+@pytest.fixture(params=CASES)
+def page(request: pytest.FixtureRequest) -> Page:
+    return rendered(cast("str", request.param))
+
+
+@pytest.fixture
+def usual() -> Page:
+    return rendered("as usual")
+
+
+def test_every_case_is_a_whole_page(page: Page) -> None:
+    assert page.html.startswith("<!DOCTYPE html>")
+    assert page.tags["html"] == page.tags["main"] == page.tags["h1"] == page.tags["title"] == 1
+    assert len(page.html.encode()) < 300_000
+    assert " nan" not in page.text.lower()
+    assert "None" not in page.text
+
+
+def test_nothing_is_loaded_or_run(page: Page) -> None:
+    assert not page.tags.keys() & {"script", "img", "link", "iframe", "object", "embed", "form", "a", "image"}
+    assert not [
+        key for _, key, _ in page.attributes if key.startswith("on") or key in {"src", "srcset", "xlink:href"}
+    ]
+    assert all(value.startswith("#") for value in page.values("href"))
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page.html))
+    assert "@import" not in page.html
+    assert any("default-src 'none'" in value for value in page.values("content"))
+
+
+def test_ids_are_unique_and_references_lead_somewhere(page: Page) -> None:
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    referred = {value[1:] for value in page.values("href")} | set(re.findall(r"url\(#([^)]*)\)", page.html))
+    assert referred <= set(ids)
+
+
+def test_pictures_are_themed_and_described(page: Page) -> None:
+    pictures = [value for tag, key, value in page.attributes if tag == "svg" and key == "aria-label"]
+    assert len(pictures) == page.tags["svg"] == page.values("role").count("img")
+    assert all(pictures)
+    assert not re.search(r"(fill|stroke): #", page.html)
+    defined = set(re.findall(r"(--[a-z-]+):", CSS)) | {"--s"}
+    assert set(re.findall(r"var\((--[a-z-]+)\)", page.html)) <= defined
+
+
+def test_hostile_strings_are_text() -> None:
+    page = rendered("every string hostile")
+    assert "<script>alert(1)</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_{$" in page.text
+    assert "\u202e" not in page.html
+    assert "\x00" not in page.html
+    page.html.encode()
+
+
+@pytest.mark.parametrize("name", ["\ud800", "漢字", "😀", "$\\frac{", "#0a0001", "", "_x", "\n", "a" * 5000])
+def test_any_name_can_be_drawn(name: str) -> None:
+    devices = (DeviceResult(name, name, 1, 10, 0.5), DeviceResult(f"{name}b", name, 1, 10, 0.7))
+    labels = (name, *LABELS[1:])
+    page = Page(render(some_facts(devices=devices, labels=labels)))
+    page.html.encode()
+    if name == "#0a0001":
+        assert page.text.count(name) > 4
+
+
+def test_the_same_facts_give_the_same_page() -> None:
+    first = render(some_facts())
+    with mpl.rc_context({"axes.facecolor": "red", "font.size": 30, "lines.linewidth": 9}):
+        assert render(some_facts()) == first
+
+
+def test_settings_of_matplotlib_stay() -> None:
+    before = dict(mpl.rcParams)
+    render(some_facts())
+    assert dict(mpl.rcParams) == before
+
+
+def test_key_numbers_are_the_facts(usual: Page) -> None:
+    for shown in (
+        "Accuracy, federated 95.3 % on all held-out examples",
+        "Accuracy, pooled data 96.4 % federated is 1.1 points lower simulation only",
+        "Accuracy, int8 95.1 % \u22120.2 points against fp32 simulation only",
+        "Package 37.1 kB one signed file",
+        "Latency, median 61 µs int8, one input, this machine",
+        "Devices 20 20 in a round",
+        "Rounds 100 50 of them validated",
+    ):
+        assert shown in usual.text
+
+
+def test_nothing_protected_is_said_loudly(usual: Page) -> None:
+    assert ("div", "class", "notice danger") in usual.attributes
+    assert "Nothing protected the devices' answers in this run" in usual.text
+    assert "the server saw each device's vector in clear (masks: none)" in usual.text
+    assert "No differential privacy is claimed (noise: none)" in usual.text
+    assert "Nothing in this report is a privacy guarantee" in usual.text
+    assert "It could read each of these vectors" in usual.text
+
+
+@pytest.mark.parametrize(
+    ("case", "level", "said"),
+    [
+        ("masked", "caution", "No differential privacy is claimed"),
+        ("noised", "danger", "the server saw each device's vector in clear"),
+        ("masked and noised", "caution", "Noise was added to the sums (discrete Gaussian)"),
+    ],
+)
+def test_the_notice_names_what_protected(case: str, level: str, said: str) -> None:
+    page = rendered(case)
+    assert ("div", "class", f"notice {level}") in page.attributes
+    assert said in page.text
+    assert "Nothing in this report is a privacy guarantee" in page.text
+    assert ("It could read each" in page.text) == (case == "noised")
+
+
+def test_what_only_a_simulation_knows_is_marked_beside_it(usual: Page) -> None:
+    for marked in (
+        "Accuracy per device simulation only",
+        "trained on pooled data simulation only",
+        "Activation ranges come from 256 pooled inputs. simulation only",
+        "From the devices' own logs simulation only",
+    ):
+        assert marked in usual.text
+
+
+def test_tables_hold_the_facts(usual: Page) -> None:
+    for shown in (
+        "internal rotation 12 72 16.7 % 9.8\u201326.9 % row (12)",
+        "pendulum 0 90 0.0 % 0.0\u20134.1 % \u2013",
+        "fp32 95.3 % \u2013 24.8 kB 82 µs 97 µs",
+        "int8 95.1 % \u22120.2 points 14.9 kB 61 µs 70 µs",
+        "train 100 5,433 21.7 kB 2.17 MB change of the parameters (update): 5,431 numbers, norm ≤ 4",
+        "novel 50 26 104 B 5.20 kB",
+        "other: 1 number, norm ≤ 7",
+        "2.18 MB",
+        "served worst s00-left, s08-right",
+        "measured on this machine, not on a Raspberry Pi: a machine, 2 threads",
+        "Nothing else left a device",
+        "s03-left: round 41: contributed nothing",
+        "wrist-motion-1.covey Size 37.1 kB (37,105 bytes) SHA-256 " + "9f86" * 16,
+        "SHA256:uNiVztksCsDhcc0u9e8BrqHWJZQ0",
+        "manifest.json 4.21 kB",
+        "Ten subjects. The last quarter is held out.",
+        "Burns et al., 2018",
+        "BSD-3-Clause",
+        "5,431 parameters",
+        "Seed 4711 SHA-256 of the parameters " + "2c26" * 16,
+        "42.9 s: data 1.23 s, training 41.7 s",
+        "See what is in the package. covey package show x.covey",
+        '[run] name = "wrist"',
+    ):
+        assert shown in usual.text.replace("\u00a0", " ")
+
+
+def test_confusion_counts_are_shown_and_shaded(usual: Page) -> None:
+    assert usual.text.count("internal rotation 0 0 0 60 12") == 1
+    shades = [value for tag, key, value in usual.attributes if tag == "td" and key == "style"]
+    assert len(shades) == 6
+    assert max(int(shade.removeprefix("--s:").removesuffix("%")) for shade in shades) <= 50
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("no round validated", "Not measured: no round was validated."),
+        ("no round", "No round was completed."),
+        ("no round", "Its accuracy was not measured."),
+        ("no round", "Nothing left any device: no private sum was completed."),
+        ("some losses NaN", "In 5 rounds the loss was not a number"),
+        ("all losses NaN", "Not measured: the loss was not a number in any round."),
+        ("two thousand rounds", "A point is the mean of up to 5 neighbouring rounds."),
+        ("no central baseline", "pooled data not measured no model was trained on pooled data"),
+        ("central baseline the same", "the same as federated"),
+        ("no variants", "No int8 model was built."),
+        ("no package", "No package was built."),
+        ("no devices", "Not measured: no device has held-out examples."),
+        ("no examples", "Not measured: there are no held-out examples."),
+        ("two classes, one without examples", "no fall 0 0 not measured not measured"),
+        ("forty classes", "The confusion matrix of 40 classes is too large to read"),
+        ("synthetic", "The data is synthetic"),
+        ("a thousand devices", "The 20 devices served worst as a table"),
+        ("a thousand devices", "34 of 1,000 devices have no held-out examples"),
+        ("a thousand devices", "served worst device-0007, device-0014, device-0021 and"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_said(case: str, said: str) -> None:
+    assert said in rendered(case).text
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def schemes() -> Iterator[dict[str, tuple[float, ...]]]:
+    for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]:
+        found = re.findall(r"--([a-z-]+): #(..)(..)(..);", block)
+        yield {name: tuple(int(part, 16) / 255 for part in parts) for name, *parts in found}
+
+
+@pytest.mark.parametrize("colours", list(schemes()), ids=["light", "dark"])
+def test_text_has_contrast_in_both_schemes(colours: dict[str, tuple[float, ...]]) -> None:
+    pairs = [(ink, paper) for ink in ("ink", "muted", "blue", "orange") for paper in ("paper", "panel")]
+    pairs += [("danger-ink", "danger"), ("ink", "danger"), ("orange", "danger")]
+    pairs += [("caution-ink", "caution"), ("ink", "caution"), ("orange", "caution")]
+    measured = {pair: contrast(colours[pair[0]], colours[pair[1]]) for pair in pairs}
+    assert {pair: value for pair, value in measured.items() if value < 4.5} == {}
+    for tint in ("blue", "orange"):
+        cell = tuple(0.5 * t + 0.5 * p for t, p in zip(colours[tint], colours["paper"], strict=True))
+        assert contrast(colours["ink"], cell) >= 4.5
