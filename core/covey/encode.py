@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covey import ring
+from covey.errors import InputError
 
 Vectors = dict[str, NDArray[np.float64]]
+
+FINEST = 1 << 32
+"""Largest scale of a part."""
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -31,7 +35,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=T
     name: str
     length: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)]
     clip: Annotated[float, msgspec.Meta(gt=0, le=1e18)]
-    scale: Annotated[int, msgspec.Meta(ge=1, le=1 << 32)]
+    scale: Annotated[int, msgspec.Meta(ge=1, le=FINEST)]
 
     @property
     def bound(self) -> int:
@@ -58,14 +62,17 @@ def scaled(shapes: Mapping[str, tuple[int, float]], devices: int) -> tuple[Part,
         devices: The most devices that will be summed.
 
     Raises:
-        ValueError: No integer scale is coarse enough: the clip norms are too large for so many devices.
+        InputError: No integer scale is coarse enough: the clip norms are too large for so many devices.
     """
     room = (ring.HALF - 1) / (devices * sqrt(len(shapes)))
     parts = []
     for name, (length, clip) in shapes.items():
-        scale = int((room - 1) / clip)
+        scale = min(int((room - 1) / clip), FINEST)
         if scale < 1:
-            raise ValueError(f"{name}: a clip norm of {clip:g} over {devices} devices does not fit 32 bits")
+            raise InputError(
+                f"{name}: a clip norm of {clip:g} over {devices} devices does not fit 32 bits",
+                hint="lower update_clip or examples_cap, or ask fewer devices",
+            )
         parts.append(Part(name, length, clip, scale))
     return tuple(parts)
 
