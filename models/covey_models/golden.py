@@ -1,51 +1,43 @@
-"""Golden vectors: inputs and the outputs a device's self-test must reproduce."""
+"""Golden vectors: inputs and the outputs that a device's self-test must reproduce.
 
-from io import BytesIO
+The outputs are what ONNX Runtime gives on this machine. Other processors add in another order, and int8
+kernels may differ by a step of the scale: compare with a tolerance.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from covey.errors import InputError
 from covey.examples import Floats, Standardise
+from covey.package.contents import Golden, Variant
+from covey.seeds import generator
+from covey_models.model import Model
 from covey_models.runtime import predictor
 
-MOST = 8  # a self-test takes milliseconds and the package stays small
-
-INPUTS = "golden/inputs.npy"
-OUTPUTS_FP32 = "golden/outputs.fp32.npy"
-OUTPUTS_INT8 = "golden/outputs.int8.npy"
+COUNT = 4  # a self-test takes milliseconds and the package stays small
 
 
-def golden(fp32: bytes, int8: bytes | None, inputs: Floats, preprocessing: Standardise) -> dict[str, bytes]:
-    """Files of the package, as .npy bytes by path.
+def golden(model: Model, variants: Mapping[Variant, bytes], preprocessing: Standardise, seed: int) -> Golden:
+    """Inputs and each variant's logits.
 
-    The outputs are what ONNX Runtime gives on this machine. Other processors add in another order, and
-    int8 kernels may differ by a step of the scale: compare with a tolerance.
+    The inputs are published, so none comes from a device: they are normal noise with the fleet's mean and
+    deviation per channel.
 
     Args:
-        fp32: What `to_onnx` gives.
-        int8: What `to_int8` gives, or None.
-        inputs: In the data's own units, float32 (k, *input_shape), 1 <= k <= 8. They are published: take
-            none from a device.
+        model: For the shape of an input.
+        variants: ONNX files.
         preprocessing: What scales an input before the model sees it.
-
-    Returns:
-        Raw inputs (k, *input_shape) and, for each variant, logits float32 (k, classes).
-
-    Raises:
-        InputError: No inputs, or more than 8.
+        seed: Decides the noise.
     """
-    if not 1 <= len(inputs) <= MOST:
-        raise InputError(f"{len(inputs)} golden inputs: give 1 to {MOST}")
-    raw = np.ascontiguousarray(inputs, np.float32)
-    scaled = preprocessing.apply(raw)
-    files = {INPUTS: _npy(raw), OUTPUTS_FP32: _npy(predictor(fp32)(scaled))}
-    if int8 is not None:
-        files[OUTPUTS_INT8] = _npy(predictor(int8)(scaled))
-    return files
+    noise = generator(seed, "golden").standard_normal((COUNT, *model.input_shape))
+    inputs = _unscaled(noise.astype(np.float32), preprocessing)
+    scaled = preprocessing.apply(inputs)
+    return Golden(inputs, {variant: predictor(data)(scaled) for variant, data in variants.items()})
 
 
-def _npy(array: NDArray[np.float32]) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+def _unscaled(x: Floats, preprocessing: Standardise) -> Floats:
+    """The raw inputs that `preprocessing` turns into `x`."""
+    shape = (1, len(preprocessing.mean)) + (1,) * (x.ndim - 2)
+    deviation = np.asarray(preprocessing.deviation, np.float32).reshape(shape)
+    raw: Floats = x * deviation + np.asarray(preprocessing.mean, np.float32).reshape(shape)
+    return raw

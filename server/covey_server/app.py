@@ -22,11 +22,12 @@ from covey.errors import ConfigError, CoveyError, InputError, TooFewDevices
 from covey.package.contents import Draft
 from covey_io import durable, settings
 from covey_models.card import CardFacts, card
+from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
-from covey_server.release import export, golden, identity, release_keys, signed_package
+from covey_server.release import export, identity, release_keys, signed_package
 from covey_server.run_folder import RunFolder
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary

@@ -31,7 +31,7 @@ def demo(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the demo that was stopped.")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    r"""Train twenty simulated devices on real wrist motion and install the signed model.
+    """Train twenty simulated devices on real wrist motion and install the signed model.
 
     Ten people did seven shoulder exercises with a motion sensor on each wrist: twenty devices, each with
     one person's one arm. They train a network of some thousand parameters together; the recordings stay
@@ -45,7 +45,7 @@ def demo(
     covey demo
     covey demo --seed 7
     covey demo --resume
-    """
+    """  # noqa: D301 - \b is click's own mark for lines that it must not join
     with as_file(files("covey_simulations") / "demo.toml") as path:
         _run(path, [], seed, runs / "demo" if resume else None, runs)
 
@@ -63,7 +63,7 @@ def simulate(
     ] = None,
     runs: Runs = Path("runs"),
 ) -> None:
-    r"""Run the federation that a TOML file describes, with simulated devices, on this machine.
+    """Run the federation that a TOML file describes, with simulated devices, on this machine.
 
     The run's folder is runs/<name>: configuration, metrics, checkpoints, package, report.html and
     summary.json. An earlier run of that name is moved aside. The same file, seed and machine give the
@@ -73,7 +73,7 @@ def simulate(
     covey simulate simulations/digits.toml
     covey simulate simulations/digits.toml --set federation.rounds=5 --set strategy.name=fedadam
     covey simulate --resume runs/digits
-    """
+    """  # noqa: D301 - as above
     _run(file, overrides or [], seed, resume, runs)
 
 

@@ -14,9 +14,10 @@ from covey_client import slots
 from covey_io import durable
 from covey_models.card import CardFacts, Measured, card
 from covey_models.evaluation import evaluate
+from covey_models.golden import golden
 from covey_models.runtime import predictor
 from covey_server.coordinator import Federated
-from covey_server.release import Keys, export, golden, signed_package
+from covey_server.release import Keys, export, signed_package
 from covey_simulations.central import pooled_held_out, pooled_train
 from covey_simulations.evaluation import of_variant
 from covey_simulations.report.facts import VariantResult

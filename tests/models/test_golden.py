@@ -1,11 +1,6 @@
-from io import BytesIO
-
 import numpy as np
-import pytest
 import torch
-from numpy.typing import NDArray
 
-from covey.errors import InputError
 from covey.examples import Standardise
 from covey_models.evaluation import network_predictor
 from covey_models.export import to_onnx
@@ -14,30 +9,26 @@ from covey_models.quantise import to_int8
 from covey_models.registry import find
 
 SCALE = Standardise(mean=(0.5,), deviation=(0.25,))
-RAW = np.random.default_rng(0).uniform(size=(4, 1, 8, 8)).astype(np.float32)
-
-
-def array(data: bytes) -> NDArray[np.float32]:
-    loaded: NDArray[np.float32] = np.load(BytesIO(data), allow_pickle=False)
-    return loaded
 
 
 def test_inputs_are_raw_and_outputs_are_of_scaled_inputs() -> None:
     torch.manual_seed(0)
-    network = find("digits").build()
-    fp32 = to_onnx(network, (1, 8, 8))
-    int8 = to_int8(fp32, SCALE.apply(RAW))
-    files = golden(fp32, int8, RAW, SCALE)
-    assert files.keys() == {"golden/inputs.npy", "golden/outputs.fp32.npy", "golden/outputs.int8.npy"}
-    np.testing.assert_array_equal(array(files["golden/inputs.npy"]), RAW)
-    expected = network_predictor(network)(SCALE.apply(RAW))
-    np.testing.assert_allclose(array(files["golden/outputs.fp32.npy"]), expected, atol=1e-5)
-    np.testing.assert_allclose(array(files["golden/outputs.int8.npy"]), expected, atol=0.2)
-    assert golden(fp32, int8, RAW, SCALE) == files
-    assert "golden/outputs.int8.npy" not in golden(fp32, None, RAW, SCALE)
+    model = find("digits")
+    network = model.build()
+    fp32 = to_onnx(network, model.input_shape)
+    scaled = np.random.default_rng(0).standard_normal((8, *model.input_shape)).astype(np.float32)
+    vectors = golden(model, {"fp32": fp32, "int8": to_int8(fp32, scaled)}, SCALE, seed=1)
+    expected = network_predictor(network)(SCALE.apply(vectors.inputs))
+    np.testing.assert_allclose(vectors.outputs["fp32"], expected, atol=1e-4)
+    np.testing.assert_allclose(vectors.outputs["int8"], expected, atol=0.3)
 
 
-@pytest.mark.parametrize("k", [0, 9])
-def test_a_package_holds_one_to_eight(k: int) -> None:
-    with pytest.raises(InputError, match=f"{k} golden inputs: give 1 to 8"):
-        golden(b"", None, np.zeros((k, 1, 8, 8), np.float32), SCALE)
+def test_inputs_are_noise_around_the_mean_and_follow_the_seed() -> None:
+    model = find("wrist-motion")
+    scale = Standardise(mean=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), deviation=(0.1,) * 6)
+    first, again, other = (golden(model, {}, scale, seed).inputs for seed in (1, 1, 2))
+    assert first.dtype == np.float32
+    assert first.shape == (4, 6, 100)
+    np.testing.assert_allclose(first.mean(axis=(0, 2)), scale.mean, atol=0.03)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
