@@ -6,6 +6,7 @@ for both, and says so wherever a figure is shown.
 """
 
 import hashlib
+from math import inf, isfinite
 from typing import Annotated, Literal
 
 import msgspec
@@ -131,7 +132,7 @@ def from_bytes(data: bytes) -> Plan:
         raise ProtocolError(f"a plan of {len(data)} bytes, at most {MAX_PLAN_BYTES}", blame="server")
     try:
         plan = msgspec.msgpack.decode(data, type=Plan)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"a malformed plan: {error}", blame="server") from error
     _check(plan)
     return plan
@@ -145,3 +146,12 @@ def _check(plan: Plan) -> None:
         raise ProtocolError(f"a minimum of {plan.minimum} in a cohort of {plan.cohort}", blame="server")
     if not fits(plan.parts, plan.cohort):
         raise ProtocolError(f"a sum over {plan.cohort} devices would wrap around 2^32", blame="server")
+    if plan.preprocessing is not None and not _can_scale(plan.preprocessing):
+        raise ProtocolError("preprocessing with numbers that cannot scale an input", blame="server")
+
+
+def _can_scale(preprocessing: Standardise) -> bool:
+    """One finite mean and one finite positive deviation for each of at least one channel."""
+    mean, deviation = preprocessing.mean, preprocessing.deviation
+    in_range = all(map(isfinite, mean)) and all(0 < each < inf for each in deviation)
+    return len(mean) == len(deviation) > 0 and in_range

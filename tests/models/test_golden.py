@@ -16,7 +16,7 @@ def test_inputs_are_raw_and_outputs_are_of_scaled_inputs() -> None:
     model = find("digits")
     network = model.build()
     fp32 = to_onnx(network, model.input_shape)
-    scaled = np.random.default_rng(0).standard_normal((8, *model.input_shape)).astype(np.float32)
+    scaled = SCALE.apply(golden(model, {}, SCALE, seed=1).inputs)
     vectors = golden(model, {"fp32": fp32, "int8": to_int8(fp32, scaled)}, SCALE, seed=1)
     expected = network_predictor(network)(SCALE.apply(vectors.inputs))
     np.testing.assert_allclose(vectors.outputs["fp32"], expected, atol=1e-4)

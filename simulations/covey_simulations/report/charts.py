@@ -119,9 +119,12 @@ def devices(results: Sequence[DeviceResult]) -> Chart | None:
         axes = figure.add_subplot()
         axes.axvspan(low, high, color=svg.BAND, linewidth=0, zorder=0, label="middle half of devices")
         axes.axvline(median, color=svg.INK, linewidth=1.4, zorder=1 if dots else 3, label="median")
-        (_dots if dots else _histogram)(axes, rows, values)
+        if dots:
+            _dots(axes, rows, values, narrow=narrow)
+        else:
+            _histogram(axes, values)
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.set_xlabel("accuracy on the device's held-out examples")
+        axes.set_xlabel("accuracy")
         figure.legend(loc="outside upper left", ncols=2 if narrow else 4)
 
     label = (
@@ -149,7 +152,7 @@ def false_negatives(labels: Sequence[str], rates: Sequence[Rate]) -> Chart | Non
         _categories(axes, [label for label, _ in known], narrow=narrow)
         axes.set_xlim(0, min(max(*highs, 0.05) * 1.06, 1.02))
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.set_xlabel("share of the class that was missed")
+        axes.set_xlabel("share of the class missed")
 
     worst = max(known, key=lambda pair: pair[1].value)
     label = f"False-negative rate per class, highest for {worst[0]}: {text.percent(worst[1].value)}"
@@ -236,7 +239,7 @@ def _rows(results: Sequence[DeviceResult]) -> Rows:
     return dict(sorted(rows.items(), key=lambda row: -sum(value for _, value in row[1]) / len(row[1])))
 
 
-def _dots(axes: Axes, rows: Rows, values: NDArray[np.float64]) -> None:
+def _dots(axes: Axes, rows: Rows, values: NDArray[np.float64], *, narrow: bool) -> None:
     kinds = sorted({kind for row in rows.values() for kind, _ in row})
     if not 1 < len(kinds) <= len(MARKERS) or "" in kinds:
         kinds = []
@@ -251,13 +254,13 @@ def _dots(axes: Axes, rows: Rows, values: NDArray[np.float64]) -> None:
         ]
         words = text.short(kinds[number]) if kinds else "one device"
         _marks(axes, [value for value, _ in found], [place for _, place in found], marker, words)
-    _categories(axes, list(rows))
+    _categories(axes, list(rows), narrow=narrow)
     low, high = float(values.min()), float(values.max())
     margin = max((high - low) * 0.06, 0.01)
     axes.set_xlim(max(low - margin, -0.01), min(high + margin, 1.01))
 
 
-def _histogram(axes: Axes, _rows: Rows, values: NDArray[np.float64]) -> None:
+def _histogram(axes: Axes, values: NDArray[np.float64]) -> None:
     low, high = float(values.min()), float(values.max())
     width = 0.01 if high - low < 0.2 else 0.025 if high - low < 0.5 else 0.05  # noqa: PLR2004 - some 20 bars
     start = int(low / width)
@@ -284,11 +287,11 @@ def _marks(axes: Axes, x: Sequence[float], y: Sequence[int], marker: Marker, wor
     )
 
 
-def _categories(axes: Axes, names: Sequence[str], *, narrow: bool = False) -> None:
+def _categories(axes: Axes, names: Sequence[str], *, narrow: bool) -> None:
     """One row a name, the first on top."""
     most = 20 if narrow else 26
     axes.set_yticks(range(len(names)), [text.short(name, most) for name in names])
-    axes.tick_params(axis="y", labelcolor=svg.INK)
+    axes.tick_params(axis="y", labelcolor=svg.INK, pad=9)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=True, axis="x")
 

@@ -119,7 +119,7 @@ def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
         Number(
             "Accuracy, federated",
             text.percent(federated),
-            "on all held-out examples",
+            "on all held-out examples" if text.measured(federated) else "",
             absent=not text.measured(federated),
         ),
         Number(
@@ -146,7 +146,7 @@ def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
             absent=served is None,
         ),
         Number("Devices", text.count(len(facts.devices)), _cohort(facts.rounds)),
-        Number("Rounds", text.count(len(facts.rounds)), _validated(facts.rounds)),
+        Number("Rounds", text.count(len(facts.rounds)), _validated(facts.rounds) if facts.rounds else ""),
     )
 
 
