@@ -208,10 +208,12 @@ def device_lines(devices: Sequence[DeviceResult]) -> tuple[DeviceLine, ...]:
 
 
 def round_lines(rounds: Sequence[Round]) -> tuple[Round, ...]:
-    """Rounds spread evenly from the first to the last."""
+    """All rounds; of many, those validated, and of many such, some spread evenly from first to last."""
     if len(rounds) <= ROUND_LINES:
         return tuple(rounds)
-    return tuple(rounds[int(place)] for place in np.linspace(0, len(rounds) - 1, ROUND_LINES).round())
+    shown = [r for r in rounds if text.measured(r.accuracy)] or rounds
+    places = np.linspace(0, len(shown) - 1, min(len(shown), ROUND_LINES)).round()
+    return tuple(shown[int(place)] for place in places)
 
 
 def variant_lines(facts: ReportFacts) -> tuple[tuple[str, VariantResult | None, float | None], ...]:

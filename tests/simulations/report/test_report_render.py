@@ -89,7 +89,7 @@ def some_facts(**changes: Any) -> ReportFacts:
         package_files={"manifest.json": 4210, "model.onnx": 24810},
         model_sha256="2c26" * 16,
         config='[run]\nname = "wrist"\n',
-        commands={"covey package show x.covey": "See what is in the package."},
+        commands={"covey package show x.covey": "see what is in the package"},
     )
     return replace(facts, **changes)
 
@@ -342,7 +342,7 @@ def test_tables_hold_the_facts(usual: Page) -> None:
         "5,431 parameters",
         "Seed 4711 SHA-256 of the parameters " + "2c26" * 16,
         "42.9 s: data 1.23 s, training 41.7 s",
-        "See what is in the package. covey package show x.covey",
+        "To see what is in the package: covey package show x.covey",
         '[run] name = "wrist"',
     ):
         assert shown in usual.text.replace("\u00a0", " ")
@@ -375,7 +375,7 @@ def test_confusion_counts_are_shown_and_shaded(usual: Page) -> None:
         ("forty classes", "The confusion matrix of 40 classes is too large to read"),
         ("synthetic", "The data is synthetic"),
         ("a thousand devices", "The 20 devices served worst as a table"),
-        ("a thousand devices", "34 of 1,000 devices have no held-out examples"),
+        ("a thousand devices", "Not measured, for want of held-out examples: 34 of 1,000 devices."),
         ("a thousand devices", "served worst device-0007, device-0014, device-0021 and"),
     ],
 )
