@@ -24,7 +24,7 @@ from covey_simulations.report.facts import VariantResult
 from covey_simulations.world import World
 
 LATENCY_RUNS = 500
-CALIBRATION = "smallest and largest value over {} pooled training examples; a fleet's server has none"
+CALIBRATION = "Activation ranges over {} pooled training examples, which a fleet's server has not."
 
 
 def package(world: World, federated: Federated, preprocessing: Standardise, keys: Keys) -> Path:
