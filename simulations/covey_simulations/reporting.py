@@ -105,9 +105,21 @@ def _round(row: Row) -> Round:
 
 
 def _machine() -> str:
-    return (
-        f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
+    return f"{_processor()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    """The processor's own name where Linux knows it (ARM kernels often do not), else the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [
+        value.strip()
+        for key, _, value in (line.partition(":") for line in lines)
+        if key.strip() == "model name"
+    ]
+    return f"{names[0]} ({platform.machine()})" if names else platform.machine()
 
 
 def _commands(folder: Path, package: Path) -> dict[str, str]:
