@@ -12,7 +12,7 @@ import msgspec
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.logger import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, Strategy
+from flwr.serverapp.strategy import FedAvg, FedAvgM, Strategy
 
 from covey.arrays import Parameters
 from covey.errors import InputError, TooFewDevices
@@ -172,3 +172,5 @@ def _set_rate(inner: FedAvg, rate: float) -> None:
     for name in ("eta", "server_learning_rate"):
         if hasattr(inner, name):
             setattr(inner, name, rate)
+    if isinstance(inner, FedAvgM):
+        inner.server_opt = True  # else one constructed with rate 1 and no momentum would ignore the rate
