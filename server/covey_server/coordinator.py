@@ -5,7 +5,7 @@ The same code drives a simulated fleet and a real one; it sees a Flower Grid and
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 from flwr.app import ConfigRecord, Message
@@ -107,15 +107,24 @@ class Coordinator:
             RoundAborted: Too few devices; the checkpoint of the round before stands.
             StateError: The checkpoint is damaged.
         """
-        state = self._folder.latest() or self._begin()
-        self._folder.rewind(state.round)
+        saved = self._folder.latest()
+        self._folder.rewind(saved.round if saved else 0)
+        state = saved or self._begin()
         strategy = self._strategy(state)
         for server_round in range(state.round + 1, self._file.federation.rounds + 1):
             state = self._round(strategy, state, server_round)
         self._folder.write_csv()
-        # the last round validates; only a run resumed after it has to ask again
-        validation = strategy.validate_sum or self._validate(strategy, state.round, state.parameters)
-        return Federated(state.parameters, state.preprocessing, validation)
+        return Federated(state.parameters, state.preprocessing, self._final_validation(strategy, state))
+
+    def _final_validation(self, strategy: Private, state: Checkpoint) -> ValidateSum:
+        """Counts over all connected devices.
+
+        The last round has them, unless it asked a cohort only or the run was resumed after it.
+        """
+        if strategy.validate_sum is not None and not self._file.federation.devices_per_round:
+            return strategy.validate_sum
+        everyone = Private(strategy.inner, replace(strategy.asking, size=0), strategy.recipes)
+        return self._validate(everyone, state.round, state.parameters)
 
     def _begin(self) -> Checkpoint:
         """Round 0: the initial model and the statistics."""

@@ -122,8 +122,7 @@ class RunFolder:
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, then drop all but the last two."""
         durable.replace(self.checkpoints / f"round-{state.round:06d}.ckpt", checkpoints.to_bytes(state))
-        for old in self._saved()[:-_KEPT]:
-            old.unlink()
+        self._drop_old()
 
     def latest(self) -> Checkpoint | None:
         """The last checkpoint; None before the first.
@@ -139,6 +138,10 @@ class RunFolder:
             raise StateError(f"{saved[-1]} belongs to another configuration", hint="start a new run")
         return state
 
+    def _drop_old(self) -> None:
+        for old in self._saved()[:-_KEPT]:
+            old.unlink()
+
     def _saved(self) -> list[Path]:
         return sorted(path for path in self.checkpoints.glob("*.ckpt") if _CHECKPOINT.match(path.name))
 
@@ -151,7 +154,11 @@ class RunFolder:
         durable.append(self.sums, _line(row))
 
     def rewind(self, last_round: int) -> None:
-        """Drop the rows of rounds after `last_round`: their checkpoint was never written."""
+        """Undo what a crash left half done after `last_round`, the last with a checkpoint, or 0.
+
+        Rows of rounds after it go, torn lines go, and so do checkpoints before the last two.
+        """
+        self._drop_old()
         kept = [row for row in self.rows() if row["round"] <= last_round]
         durable.replace(self.metrics, b"".join(map(_line, kept)))
         durable.replace(

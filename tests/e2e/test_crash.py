@@ -1,0 +1,333 @@
+"""A run that is killed at any instruction goes on to the result it would have had.
+
+The short tests kill a small federation at every durable step it makes, see `crashing`. The long ones kill
+real processes at random times.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crashing
+import small_federation as small
+from covey_client import slots
+
+RUN = Path(small.NAME)
+
+STAGES = {
+    "start": (".", "", "checkpoints", "config.toml", "run.json"),
+    "training": ("sums.jsonl", "metrics.jsonl", "metrics.csv", "checkpoints/"),
+    "package": ("central.json", "keys", "keys/", "small.covey"),
+    "install": ("device", "device/"),
+    "report": ("report.html", "summary.json"),
+}
+MOMENTS = ("before", "within", "after")
+WITHIN = {"replace", "append", "swap", "rmtree"}
+"""Kinds of steps that have a middle."""
+
+
+@dataclass(frozen=True)
+class Forks:
+    """Runs of the small federation, each in a fork of one process that has imported everything."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def run(
+        self,
+        runs: Path,
+        *arguments: str | Path,
+        fatal: int | None = None,
+        moment: str = "",
+        remember: bool = True,
+        draw: bool = False,
+    ) -> dict[str, Any]:
+        """`covey` with these arguments; dies at step `fatal` below `runs`."""
+        request = {
+            "arguments": [*map(str, arguments)],
+            "root": str(runs),
+            "fatal": fatal,
+            "moment": moment,
+            "memory": str(self.folder / "memory") if remember else "",
+            "draw": draw,
+            "log": str(self.folder / "log"),
+        }
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answered: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answered
+
+    def begin(self, runs: Path, **named: Any) -> dict[str, Any]:
+        """Start the federation."""
+        return self.run(runs, "simulate", self.folder / "small.toml", "--runs", runs, **named)
+
+    def go_on(self, runs: Path, **named: Any) -> dict[str, Any]:
+        """What a person does after a crash: resume; or start anew, if the run had not begun."""
+        if not (runs / RUN / "run.json").exists():
+            return self.begin(runs, **named)
+        return self.run(runs, "simulate", "--resume", runs / RUN, **named)
+
+    def log(self) -> str:
+        """What the forks printed last."""
+        return (self.folder / "log").read_text("utf-8")[-2000:]
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    folder = tmp_path_factory.mktemp("forks")
+    (folder / "memory").mkdir()
+    small.write(folder)
+    process = subprocess.Popen(
+        [sys.executable, crashing.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield Forks(process, folder)
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Kill a process that leads a session, with all that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@dataclass(frozen=True)
+class Uninterrupted:
+    """What a run makes that nothing stops."""
+
+    run: Path
+    steps: tuple[str, ...]
+    outcome: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(forks: Forks) -> Uninterrupted:
+    runs = forks.folder / "uninterrupted"
+    answered = forks.begin(runs)
+    assert answered["status"] == 0, forks.log()
+    return Uninterrupted(runs / RUN, tuple(answered["steps"]), small.outcome(runs / RUN))
+
+
+def stage_of(step: str) -> str:
+    """The stage of a durable step, told by its path."""
+    path = step.partition(" ")[2].removeprefix(small.NAME).removeprefix("/")
+    fitting = [
+        stage
+        for stage, paths in STAGES.items()
+        if any(path == each or (each.endswith("/") and path.startswith(each)) for each in paths)
+    ]
+    assert len(fitting) == 1, f"{step} belongs to {fitting}"
+    return fitting[0]
+
+
+def test_every_durable_step_belongs_to_a_stage_that_is_killed(uninterrupted: Uninterrupted) -> None:
+    assert {stage_of(step) for step in uninterrupted.steps} == set(STAGES)
+    kinds = {step.partition(" ")[0] for step in uninterrupted.steps}
+    assert kinds == {"mkdir", "replace", "append", "unlink", "swap"}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_killed_at_any_durable_step_ends_as_if_it_had_not_been(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path, stage: str, moment: str
+) -> None:
+    killed = [
+        number
+        for number, step in enumerate(uninterrupted.steps)
+        if stage_of(step) == stage and (moment != "within" or step.partition(" ")[0] in WITHIN)
+    ]
+    assert killed
+    for number in killed:
+        runs = tmp_path / str(number)
+        where = f"{moment} {uninterrupted.steps[number]}"
+        assert forks.begin(runs, fatal=number, moment=moment)["status"] == -signal.SIGKILL, where
+        _check_device(runs / RUN)
+        _finish(forks, runs, uninterrupted, where)
+
+
+def _check_device(run: Path) -> None:
+    """Whatever happened, a device has nothing in use, or a complete verified package."""
+    if os.path.lexists(run / "device" / slots.CURRENT):
+        slots.self_test(slots.installed(run / "device"))
+
+
+def _finish(
+    forks: Forks, runs: Path, uninterrupted: Uninterrupted, where: str, *, draw: bool = False
+) -> None:
+    if (runs / RUN / "summary.json").exists():
+        assert where == "after replace small/summary.json"
+    else:
+        assert forks.go_on(runs, draw=draw)["status"] == 0, f"{where}: {forks.log()}"
+    assert small.outcome(runs / RUN) == uninterrupted.outcome, where
+
+
+def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    statuses: list[int] = []
+    for fatal in range(7, 60, 6):
+        moment = MOMENTS[2 * (len(statuses) % 2)]
+        statuses.append(forks.go_on(runs, fatal=fatal, moment=moment)["status"])
+        _check_device(runs / RUN)
+        if statuses[-1] == 0:
+            break
+    assert statuses[-1] == 0, forks.log()
+    assert statuses[:-1].count(-signal.SIGKILL) == len(statuses) - 1 >= 3
+    assert small.outcome(runs / RUN) == uninterrupted.outcome
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_kill_while_a_used_slot_is_replaced_leaves_the_other_in_use(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path, moment: str
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(uninterrupted.run.parent, runs, symlinks=True)
+    for _ in range(2):  # slot B is filled; then slot A is replaced
+        (runs / RUN / "summary.json").unlink()
+        steps = forks.go_on(runs)["steps"]
+    (runs / RUN / "summary.json").unlink()
+    in_use = (runs / RUN / "device" / slots.CURRENT).readlink()
+    assert str(in_use) == slots.SLOTS[0]
+    for kind in ("rmtree", "swap"):
+        fatal = next(number for number, step in enumerate(steps) if step.startswith(kind))
+        assert forks.go_on(runs, fatal=fatal, moment=moment)["status"] == -signal.SIGKILL
+        swapped = kind == "swap" and moment == "after"
+        assert ((runs / RUN / "device" / slots.CURRENT).readlink() != in_use) is swapped
+        _check_device(runs / RUN)
+    _finish(forks, runs, uninterrupted, f"{moment} a slot is replaced")
+
+
+def test_what_is_exported_and_drawn_after_a_crash_is_what_would_have_been(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    fatal = uninterrupted.steps.index("replace small/small.covey")
+    assert forks.begin(runs, fatal=fatal, moment="within")["status"] == -signal.SIGKILL
+    keys = {path.name: path.read_bytes() for path in (runs / RUN / "keys").iterdir()}
+    assert forks.go_on(runs, remember=False, draw=True)["status"] == 0, forks.log()
+    assert small.outcome(runs / RUN) == uninterrupted.outcome
+    assert {path.name: path.read_bytes() for path in (runs / RUN / "keys").iterdir()} == keys
+    files, expected = (
+        {
+            name: content
+            for name, content in small.packaged(run).files.items()
+            if name.endswith(".onnx") or name.startswith("golden/")
+        }
+        for run in (runs / RUN, uninterrupted.run)
+    )
+    assert files == expected
+    assert (runs / RUN / "report.html").read_text("utf-8").count("<svg") > 0
+
+
+def test_a_half_written_line_is_dropped_and_only_it(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    fatal = [n for n, step in enumerate(uninterrupted.steps) if step == "append small/metrics.jsonl"][-1]
+    forks.begin(runs, fatal=fatal, moment="within")
+    torn = (runs / RUN / "metrics.jsonl").read_bytes()
+    assert torn.count(b"\n") == 1
+    assert not torn.endswith(b"\n")
+    assert forks.go_on(runs)["status"] == 0
+    asked = [(row["round"], row["kind"]) for row in small.rows(runs / RUN / "sums.jsonl")]
+    round_2 = [(2, "train"), (2, "validate")]
+    assert asked == [(0, "statistics"), (1, "train"), (1, "validate"), *round_2, *round_2]  # round 2 twice
+
+
+def _killed_at(times: Sequence[float], begin: Sequence[str], resume: Sequence[str], folder: Path) -> int:
+    """Kill a real process so many seconds after each start, then let it finish; returns how often it hit."""
+    hits = 0
+    for seconds in times:
+        run = folder / "runs" / ("demo" if begin[0] == "demo" else small.NAME)
+        arguments = resume if (run / "run.json").exists() else begin
+        if (run / "summary.json").exists():
+            break
+        with (folder / "log").open("a") as log:
+            process = subprocess.Popen(
+                [small.command(), *arguments],
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            hits += 1
+        finally:
+            _end(process)
+        _check_device(run)
+    return hits
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_real_simulation_killed_at_random_times_ends_as_if_it_had_not_been(
+    uninterrupted: Uninterrupted, tmp_path: Path, seed: int
+) -> None:
+    begin = ["simulate", str(small.write(tmp_path))]
+    resume = ["simulate", "--resume", str(Path("runs") / RUN)]
+    rng = random.Random(seed)
+    hits = _killed_at([rng.uniform(1, 8) for _ in range(6)], begin, resume, tmp_path)
+    assert hits >= 2
+    if not (tmp_path / "runs" / RUN / "summary.json").exists():
+        again = resume if (tmp_path / "runs" / RUN / "run.json").exists() else begin
+        assert small.covey(*again, cwd=tmp_path).returncode == 0
+    found = small.outcome(tmp_path / "runs" / RUN)
+    assert found == uninterrupted.outcome
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_demo_killed_ten_times_gives_the_model_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    started = time.monotonic()
+    assert _demo(whole) == 0
+    taken = time.monotonic() - started
+    rng = random.Random(0)
+    # each restart imports for some seconds before it trains on
+    times = [rng.uniform(0.05, 0.25) * taken for _ in range(10)]
+    hits = _killed_at(times, ["demo"], ["demo", "--resume"], killed)
+    if not (killed / "runs" / "demo" / "summary.json").exists():
+        resumed = (killed / "runs" / "demo" / "run.json").exists()
+        assert _demo(killed, *(["--resume"] if resumed else [])) == 0
+    assert hits >= 5
+    assert small.outcome(killed / "runs" / "demo") == small.outcome(whole / "runs" / "demo")
+
+
+def _demo(folder: Path, *arguments: str) -> int:
+    process = subprocess.Popen(
+        [small.command(), "demo", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(1200)
+    finally:
+        _end(process)
