@@ -1,6 +1,6 @@
 """The baseline that a fleet cannot have: the same network, trained on everyone's data in one place."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from covey_simulations.data.federated import FederatedData
 from covey_simulations.settings import CentralSettings
 
 
+Watch = Callable[[int, int], None]
+"""Told how many steps of how many are done."""
+
+
 def pooled_train(data: FederatedData) -> Examples:
     """Everyone's training examples."""
     return Examples.join([local.train for local in data.devices.values()])
@@ -28,8 +32,14 @@ def pooled_held_out(data: FederatedData) -> Examples:
     return Examples.join([local.held_out for local in data.devices.values()])
 
 
-def train_centrally(
-    data: FederatedData, model: Model, preprocessing: Standardise, settings: CentralSettings, seed: int
+def train_centrally(  # noqa: PLR0913 - what it is trained on, how, and who watches
+    data: FederatedData,
+    model: Model,
+    preprocessing: Standardise,
+    settings: CentralSettings,
+    seed: int,
+    *,
+    watch: Watch,
 ) -> NDArray[np.int64]:
     """Confusion counts of the centrally trained network on the pooled held-out examples.
 
@@ -45,6 +55,7 @@ def train_centrally(
             group["lr"] = scheduled(settings.learning_rate, "cosine", epoch, settings.epochs)
         generator = torch.Generator().manual_seed(derive(seed, "central", epoch))
         _epoch(network, optimiser, local.batches(settings.batch_size, generator), settings.gradient_clip)
+        watch(epoch, settings.epochs)
     raw = pooled_held_out(data)
     held_out = Examples(preprocessing.apply(raw.x), raw.y)
     return evaluate(network, held_out, model.classes).confusion

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import shlex
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from covey.errors import CoveyError, InputError
 
 if TYPE_CHECKING:
     from covey_server.run_folder import RunFolder
@@ -22,7 +25,11 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the file; repeat for more."),
 ]
 
-INTERRUPTED = 130
+
+class Stopped(CoveyError):  # noqa: N818 - what happened, as the person who did it would say
+    """Ctrl-C: the run can be gone on with."""
+
+    exit_status = 130  # 128 + SIGINT
 
 
 def demo(
@@ -74,13 +81,14 @@ def simulate(
     covey simulate simulations/digits.toml --set federation.rounds=5 --set strategy.name=fedadam
     covey simulate --resume runs/digits
     """  # noqa: D301 - as above
+    if file and resume:
+        raise InputError("a run that is resumed has its configuration", hint="leave out FILE, or --resume")
     _run(file, overrides or [], seed, resume, runs)
 
 
 def _run(file: Path | None, overrides: list[str], seed: int | None, resumed: Path | None, runs: Path) -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # before flwr is imported, here and below
-    from covey.errors import InputError  # noqa: PLC0415 - help must not import the engine
-    from covey_io import settings  # noqa: PLC0415
+    from covey_io import settings  # noqa: PLC0415 - help must not import the engine
     from covey_simulations import runs as folders  # noqa: PLC0415
     from covey_simulations.settings import SimulationFile  # noqa: PLC0415
 
@@ -95,21 +103,29 @@ def _run(file: Path | None, overrides: list[str], seed: int | None, resumed: Pat
         parsed = settings.load(file, SimulationFile, changes)
         folder, moved = folders.start(parsed, runs)
         if moved:
-            console.print(f"an earlier run was moved to {moved}", markup=False, highlight=False)
+            text = f"an earlier run was moved to {moved}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
     _simulate(parsed, folder, console)
 
 
 def _simulate(file: "SimulationFile", folder: "RunFolder", console: Console) -> None:
-    from covey_simulations.closing import closing_lines  # noqa: PLC0415 - help must not import the engine
-    from covey_simulations.progress import progress  # noqa: PLC0415
-    from covey_simulations.run import simulate as run  # noqa: PLC0415
-
     try:
+        from covey_simulations.closing import closing_lines  # noqa: PLC0415 - help must not import the engine
+        from covey_simulations.progress import progress  # noqa: PLC0415
+        from covey_simulations.run import simulate as run  # noqa: PLC0415
+
         with folder.locked(), progress(console) as display:
             found = run(file, folder, display)
     except KeyboardInterrupt:
-        again = "covey demo --resume" if file.name == "demo" else f"covey simulate --resume {folder.path}"
-        typer.echo(f"covey: stopped; go on with: {again}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise Stopped("stopped", hint=_again(folder.path)) from None
     for line in closing_lines(found, folder):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _again(path: Path) -> str:
+    """The command that goes on with a run."""
+    return (
+        "covey demo --resume"
+        if path == Path("runs/demo")
+        else f"covey simulate --resume {shlex.quote(str(path))}"
+    )

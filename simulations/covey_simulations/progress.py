@@ -45,16 +45,21 @@ class PlainProgress:
 
     def stage(self, name: str) -> None:
         """A stage begins."""
-        self._console.print(name, markup=False, highlight=False)
+        self._print(name)
+
+    def step(self, done: int, total: int) -> None:
+        """Steps are not worth a line each."""
 
     def round_ended(self, ended: RoundEnded) -> None:
         """A round is over."""
         left = self._estimate.add(ended)
         for line in ended.refused:
-            self._console.print(f"  round {ended.round}: not counted: {line}", markup=False, highlight=False)
+            self._print(f"  round {ended.round}: not counted: {line}")
         if ended.accuracy is not None:
-            text = f"  round {ended.round:4d}/{ended.rounds}  {round_text(ended, ended.accuracy, left)}"
-            self._console.print(text, markup=False, highlight=False)
+            self._print(f"  round {ended.round:4d}/{ended.rounds}  {round_text(ended, ended.accuracy, left)}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveProgress:
@@ -88,6 +93,11 @@ class LiveProgress:
         """A stage begins."""
         self._finish()
         self._stage = self._bar.add_task(name, total=1 if name != "training" else None, figures="")
+
+    def step(self, done: int, total: int) -> None:
+        """So many steps of the stage are done."""
+        if self._stage is not None:
+            self._bar.update(self._stage, total=total, completed=done)
 
     def round_ended(self, ended: RoundEnded) -> None:
         """A round is over."""

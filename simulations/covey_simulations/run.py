@@ -30,7 +30,7 @@ from covey_server.coordinator import Coordinator, RoundEnded
 from covey_server.release import identity, release_keys
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Summary
-from covey_simulations.central import train_centrally
+from covey_simulations.central import Watch, train_centrally
 from covey_simulations.packaging import install, package
 from covey_simulations.report.render import render
 from covey_simulations.reporting import Outcome, report_facts
@@ -43,6 +43,9 @@ class Progress(Protocol):
 
     def stage(self, name: str) -> None:
         """A stage begins."""
+
+    def step(self, done: int, total: int) -> None:
+        """So many steps of the stage are done."""
 
     def round_ended(self, ended: RoundEnded) -> None:
         """A round is over and its checkpoint written."""
@@ -79,7 +82,7 @@ def simulate(file: SimulationFile, folder: RunFolder, progress: Progress) -> Sum
     watch.seconds["training"] = sum(row["seconds"] for row in folder.rows())  # also from before a resume
     preprocessing = federated.preprocessing or identity(world.model)
     with watch("central baseline"):
-        central = _central(world, preprocessing)
+        central = _central(world, preprocessing, progress.step)
     with watch("package"):
         keys = release_keys(folder.path / "keys")
         path = package(world, federated, preprocessing, keys)
@@ -104,13 +107,14 @@ def _coordinator(world: World, progress: Progress) -> Coordinator:
     )
 
 
-def _central(world: World, preprocessing: Standardise) -> NDArray[np.int64] | None:
+def _central(world: World, preprocessing: Standardise, watch: Watch) -> NDArray[np.int64] | None:
     """The baseline's confusion counts; kept, since they take as long as all later stages together."""
     if not world.file.central.enabled:
         return None
     path = world.folder.path / "central.json"
     if not path.exists():
-        found = train_centrally(world.data, world.model, preprocessing, world.file.central, world.file.seed)
+        settings, seed = world.file.central, world.file.seed
+        found = train_centrally(world.data, world.model, preprocessing, settings, seed, watch=watch)
         durable.replace(path, json.dumps({"confusion": found.tolist()}).encode())
     return np.array(json.loads(path.read_bytes())["confusion"], np.int64)
 

@@ -21,9 +21,11 @@ def start(file: SimulationFile, runs: Path) -> tuple[RunFolder, Path | None]:
         The folder, and where an earlier run went.
 
     Raises:
-        InputError: The earlier run is still going.
+        InputError: The earlier run is still going, or what is there is no folder.
     """
     path = runs / file.name
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is not a folder", hint="move it away, or choose another --runs")
     moved = _move_aside(path) if path.exists() else None
     return RunFolder.create(path, _tables(file)), moved
 
