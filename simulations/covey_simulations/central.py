@@ -17,7 +17,6 @@ from covey_server.settings import scheduled
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.settings import CentralSettings
 
-
 Watch = Callable[[int, int], None]
 """Told how many steps of how many are done."""
 
