@@ -73,14 +73,15 @@ class RunFolder:
 
         Raises:
             InputError: No run is there.
-            StateError: Its configuration is not the one it was started with.
+            StateError: Its configuration is not the one it was started with, or is gone.
         """
         folder = cls(path)
         if not (path / "run.json").is_file():
             raise InputError(f"{path} is not a run", hint="name a folder under runs/")
-        if _sha256((path / "config.toml").read_bytes()) != folder._marks()["config_sha256"]:
+        config = path / "config.toml"
+        if not config.is_file() or _sha256(config.read_bytes()) != folder._marks()["config_sha256"]:
             raise StateError(
-                f"{path / 'config.toml'} was changed since the run began",
+                f"{config} was changed or removed since the run began",
                 hint="start a new run from it, or put the original back",
             )
         return folder
@@ -192,7 +193,16 @@ def _line(row: Row) -> bytes:
 
 
 def _rows(path: Path) -> list[Row]:
-    """Complete lines; a torn last one (a crash while appending) is not a row."""
+    """Complete lines; a torn last one (a crash while appending) is not a row.
+
+    Raises:
+        StateError: A complete line is no row.
+    """
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    try:
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    except ValueError as error:
+        raise StateError(
+            f"{path} is damaged: {error}", hint="start a new run; this one is left as it is"
+        ) from error
