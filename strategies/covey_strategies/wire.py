@@ -92,9 +92,13 @@ def read_answer(message: Message, plan: Plan, digest: str) -> Ring:
             f"{device}: an answer to another plan, or with more in it than a vector", blame=device
         )
     record = content[VECTOR]
-    if not isinstance(record, ArrayRecord) or list(record) != [VECTOR] or record[VECTOR].stype != ENCODING:
+    if not isinstance(record, ArrayRecord) or list(record) != [VECTOR]:
         raise ProtocolError(f"{device}: an answer that is not one vector", blame=device)
+    array = record[VECTOR]
+    # also what an array says of itself: free text there would be a way out beside the sum
+    if (array.dtype, tuple(array.shape), array.stype) != ("uint32", (plan.length,), ENCODING):
+        raise ProtocolError(f"{device}: an answer that is not one vector of {plan.length}", blame=device)
     try:
-        return ring.from_bytes(record[VECTOR].data, plan.length)
+        return ring.from_bytes(array.data, plan.length)
     except ValueError as error:
         raise ProtocolError(f"{device}: {error}", blame=device) from error

@@ -9,7 +9,7 @@ from typing import assert_never
 from covey import arrays, encode
 from covey.arrays import Parameters
 from covey.encode import Part, Vectors
-from covey.errors import PlanRefused
+from covey.errors import InputError, PlanRefused
 from covey.plan import Plan, Statistics, Train, Validate
 from covey.ring import Ring
 from covey_models.training import parameters_of
@@ -50,7 +50,11 @@ def check(plan: Plan, parameters: Parameters, device: Device) -> None:
         raise PlanRefused(f"the parameters do not fit {device.model.name}")
     if plan.preprocessing and len(plan.preprocessing.mean) != device.model.input_shape[0]:
         raise PlanRefused(f"the plan scales {len(plan.preprocessing.mean)} channels")
-    if plan.parts != _parts(plan, parameters, device):
+    try:
+        parts = _parts(plan, parameters, device)
+    except InputError as error:
+        raise PlanRefused(error.message) from error
+    if plan.parts != parts:
         raise PlanRefused("the plan lays out or scales its answer in another way than its task asks")
 
 
