@@ -9,6 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from covey_server.coordinator import RoundEnded
 
+_FIGURES = 77
+"""Columns beside the bar, up to 999 rounds."""
+
 
 @dataclass
 class Estimate:
@@ -25,9 +28,9 @@ class Estimate:
 
 
 def round_text(ended: RoundEnded, accuracy: float | None, left: float) -> str:
-    """The figures of a round, in one line."""
-    shown = "accuracy  …   " if accuracy is None else f"accuracy {accuracy:6.1%}"
-    return f"loss {ended.loss:6.3f}  {shown}  {ended.devices} devices  {left:3.0f} s left"
+    """The figures of a round, always of one width, and short: with a bar they fit 80 columns."""
+    shown = "accuracy      …" if accuracy is None else f"accuracy {accuracy:6.1%}"
+    return f"loss {ended.loss:6.3f}  {shown}  {left:3.0f} s left"
 
 
 class PlainProgress:
@@ -56,7 +59,8 @@ class PlainProgress:
         for line in ended.refused:
             self._print(f"  round {ended.round}: not counted: {line}")
         if ended.accuracy is not None:
-            self._print(f"  round {ended.round:4d}/{ended.rounds}  {round_text(ended, ended.accuracy, left)}")
+            figures = round_text(ended, ended.accuracy, left)
+            self._print(f"  round {ended.round:4d}/{ended.rounds}  {figures}  {ended.devices} devices")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -70,8 +74,8 @@ class LiveProgress:
         self._accuracy: float | None = None
         self._stage: TaskID | None = None
         self._bar = Progress(
-            TextColumn("{task.description:17s}", markup=False),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description:16s}", markup=False),
+            BarColumn(bar_width=min(24, max(3, console.width - _FIGURES))),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}", markup=False),
             TimeElapsedColumn(),

@@ -1,0 +1,103 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from covey_server.run_folder import RunFolder
+from covey_server.summary import Summary
+from covey_simulations.closing import closing_lines
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended."""
+
+    folder: RunFolder
+    summary: Summary
+
+    def lines(self, **changes: Any) -> list[str]:
+        return closing_lines(msgspec.structs.replace(self.summary, **changes), self.folder)
+
+
+def sum_row(server_round: int, kind: str, elements: int) -> dict[str, Any]:
+    return {
+        "round": server_round,
+        "kind": kind,
+        "bytes_per_device": 4 * elements,
+        "elements": elements,
+        "parts": [{"name": "update", "length": elements, "clip": 1.0, "scale": 9}],
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Ended:
+    folder = RunFolder.create(tmp_path / "runs" / "mine", {"name": "mine"})
+    folder.log_sum(sum_row(0, "statistics", 13))
+    for server_round in (1, 2, 3):
+        folder.log_sum(sum_row(server_round, "train", 2_500))
+    folder.log_sum(sum_row(3, "validate", 50))
+    summary = Summary(
+        name="mine",
+        simulation=True,
+        model="m",
+        rounds=3,
+        devices=20,
+        masks="none",
+        noise="none",
+        accuracy_federated=0.91,
+        accuracy_central=0.923,
+        accuracy_fp32=0.91,
+        accuracy_int8=0.905,
+        model_sha256="ab" * 32,
+        package="runs/mine/mine.covey",
+        package_bytes=45_678,
+        latency_p50_us=21.6,
+        seconds=61.7,
+    )
+    return Ended(folder, summary)
+
+
+def test_the_last_line_is_the_reports_path_alone(run: Ended) -> None:
+    assert run.lines()[-1] == str(run.folder.path / "report.html")
+
+
+def test_there_are_at_most_ten_lines_and_none_has_a_line_break(run: Ended) -> None:
+    assert len(run.lines()) <= 10
+    assert all("\n" not in line for line in run.lines())
+
+
+def test_it_says_what_the_run_came_to(run: Ended) -> None:
+    text = "\n".join(run.lines())
+    assert "3 rounds with 20 devices in 62 s" in text
+    assert "federated 91.0%, central 92.3%, packaged fp32 91.0%, int8 90.5%" in text
+    assert "runs/mine/mine.covey, 45.7 kB, signed, installed, 22 µs an input" in text
+    assert f"sha256 {'ab' * 32}" in text
+
+
+def test_it_says_what_left_each_device(run: Ended) -> None:
+    (line,) = (line for line in run.lines() if line.startswith("left each"))
+    assert "3 train answers (10.0 kB)" in line
+    assert "1 validate answers (0.2 kB)" in line
+    assert line.endswith("0.03 MB in all")  # 4 (13 + 3 · 2500 + 50) bytes
+
+
+def test_it_promises_no_privacy(run: Ended) -> None:
+    (line,) = (line for line in run.lines() if line.startswith("protection"))
+    assert line.endswith("masks: none, noise: none; the server saw every vector: no privacy")
+
+
+def test_what_was_not_measured_is_left_out(run: Ended) -> None:
+    lines = run.lines(accuracy_central=None, accuracy_int8=None, latency_p50_us=None)
+    (accuracy,) = (line for line in lines if line.startswith("accuracy"))
+    assert accuracy.split(None, 1)[1] == "federated 91.0%, packaged fp32 91.0%"
+    (package,) = (line for line in lines if line.startswith("package"))
+    assert package.endswith("45.7 kB, signed, installed")
+    assert "None" not in "\n".join(lines)
+
+
+def test_the_files_it_names_are_in_the_runs_folder(run: Ended) -> None:
+    (line,) = (line for line in run.lines() if line.startswith("figures"))
+    named = [Path(word.strip()) for word in line.split(None, 1)[1].split(",")]
+    assert named == [run.folder.path / "summary.json", run.folder.path / "metrics.csv"]
