@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ class SavedArray(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     """One array: element type, shape, little-endian bytes."""
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     data: bytes
 
 
@@ -83,9 +84,14 @@ def from_bytes(data: bytes, name: str) -> Checkpoint:
             f"{name} is damaged or is not a checkpoint",
             hint="remove it to go on from the checkpoint before it; nothing was overwritten",
         )
-    found = msgspec.msgpack.decode(body, type=_Body)
-    parameters = {key: value.astype(np.float32) for key, value in _unpacked(found.parameters, name).items()}
-    optimiser = _unpacked(found.optimiser, name)
+    try:
+        found = msgspec.msgpack.decode(body, type=_Body)
+        unpacked, optimiser = _unpacked(found.parameters, name), _unpacked(found.optimiser, name)
+    except ValueError as error:  # whole, as its digest says: not damage, but another form
+        raise StateError(
+            f"{name} cannot be read: {error}", hint="it was written by another version"
+        ) from error
+    parameters = {key: value.astype(np.float32) for key, value in unpacked.items()}
     return Checkpoint(found.config, found.round, parameters, optimiser, found.preprocessing)
 
 

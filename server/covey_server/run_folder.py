@@ -34,6 +34,14 @@ _KEPT = 2
 _CHECKPOINT = re.compile(r"^round-(\d{6})\.ckpt$")
 
 
+class Marks(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.json`: what tells a run apart."""
+
+    format: str = "covey-run/1"
+    run: str
+    config_sha256: str
+
+
 class RunFolder:
     """One run's folder. Every write is durable before it returns.
 
@@ -63,8 +71,8 @@ class RunFolder:
         durable.make_folder(path / "checkpoints")
         text = msgspec.toml.encode(config)
         durable.replace(path / "config.toml", text)
-        marks = {"format": "covey-run/1", "run": secrets.token_hex(8), "config_sha256": _sha256(text)}
-        durable.replace(path / "run.json", (json.dumps(marks) + "\n").encode())
+        marks = Marks(run=secrets.token_hex(8), config_sha256=_sha256(text))
+        durable.replace(path / "run.json", msgspec.json.encode(marks) + b"\n")
         return cls(path)
 
     @classmethod
@@ -79,7 +87,7 @@ class RunFolder:
         if not (path / "run.json").is_file():
             raise InputError(f"{path} is not a run", hint="name a folder under runs/")
         config = path / "config.toml"
-        if not config.is_file() or _sha256(config.read_bytes()) != folder._marks()["config_sha256"]:
+        if not config.is_file() or _sha256(config.read_bytes()) != folder.config:
             raise StateError(
                 f"{config} was changed or removed since the run began",
                 hint="start a new run from it, or put the original back",
@@ -89,20 +97,19 @@ class RunFolder:
     @property
     def run(self) -> str:
         """The run's identifier."""
-        return str(self._marks()["run"])
+        return self._marks().run
 
     @property
     def config(self) -> str:
         """Digest of the configuration."""
-        return str(self._marks()["config_sha256"])
+        return self._marks().config_sha256
 
-    def _marks(self) -> dict[str, str]:
+    def _marks(self) -> Marks:
         path = self.path / "run.json"
         try:
-            marks: dict[str, str] = json.loads(path.read_bytes())
+            return msgspec.json.decode(path.read_bytes(), type=Marks)
         except ValueError as error:
             raise StateError(f"{path} is damaged", hint="start a new run") from error
-        return marks
 
     @contextmanager
     def locked(self) -> Iterator[None]:
