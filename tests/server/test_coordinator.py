@@ -1,0 +1,290 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from flwr.app import Message
+
+from covey.arrays import digest
+from covey.errors import RoundAborted, StateError, TooFewDevices
+from covey.examples import Examples
+from covey_io.settings import convert
+from covey_models.evaluation import evaluate
+from covey_models.training import initial, load
+from covey_models.zoo.digits import MODEL
+from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.run_folder import RunFolder
+from covey_server.settings import FederationFile
+from covey_simulations.grid import InProcessGrid
+from digits_fleet import SIZES, cut, dealt, empty, flock, poisoned
+
+ROUNDS = 3
+
+
+def file(**tables: dict[str, Any]) -> FederationFile:
+    plain: dict[str, Any] = {
+        "name": "a",
+        "model": {"name": "digits"},
+        "federation": {"rounds": ROUNDS, "validate_every": 2, "examples_cap": 64},
+        "training": {"batch_size": 8},
+        "strategy": {"name": "fedadam", "learning_rate": 0.05, "warmup_rounds": 1},
+    }
+    for table, values in tables.items():
+        plain[table] = plain.get(table, {}) | values
+    return convert(plain, FederationFile, "a.toml")
+
+
+def coordinator(
+    path: Path,
+    decided: FederationFile,
+    *,
+    seed: int = 1,
+    grid: InProcessGrid | None = None,
+    observe: Callable[[RoundEnded], None] = lambda _: None,
+) -> Coordinator:
+    """Over three devices; begins a run, or goes on with the one at `path`."""
+    begun = (path / "run.json").exists()
+    folder = RunFolder.open(path) if begun else RunFolder.create(path, msgspec.to_builtins(decided))
+    return Coordinator(
+        grid=grid or flock().grid, file=decided, model=MODEL, folder=folder, seed=seed, observe=observe
+    )
+
+
+def federated(path: Path, decided: FederationFile, *, seed: int = 1) -> str:
+    return digest(coordinator(path, decided, seed=seed).run().parameters)
+
+
+@dataclass
+class Whole:
+    """A run that was copied after every round."""
+
+    path: Path
+    result: Federated
+    ended: list[RoundEnded] = field(default_factory=list)
+
+    def stopped_after(self, server_round: int, folder: Path) -> Path:
+        """A copy of the run, in `folder`, as it was after a round."""
+        kept = self.path.with_name(f"{self.path.name}-{server_round}")
+        return shutil.copytree(kept, folder / "stopped")
+
+
+def whole(path: Path, decided: FederationFile) -> Whole:
+    ended: list[RoundEnded] = []
+
+    def observe(each: RoundEnded) -> None:
+        ended.append(each)
+        shutil.copytree(path, path.with_name(f"{path.name}-{each.round}"))
+
+    return Whole(path, coordinator(path, decided, observe=observe).run(), ended)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return whole(tmp_path_factory.mktemp("runs") / "a", file())
+
+
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if key != "seconds"} for row in rows]
+
+
+def test_metrics_have_a_row_a_round(run: Whole) -> None:
+    rows = RunFolder.open(run.path).rows()
+    assert [list(row) for row in rows] == [
+        ["round", "loss", "accuracy", "devices", "refused", "seconds"]
+    ] * ROUNDS
+    assert [row["round"] for row in rows] == [1, 2, 3]
+    assert [row["accuracy"] is None for row in rows] == [True, False, False]  # every second and the last
+    assert {(row["devices"], row["refused"]) for row in rows} == {(3, 0)}
+    assert all(row["seconds"] > 0 for row in rows)
+    assert rows[2]["loss"] < rows[0]["loss"]
+
+
+def test_the_observer_is_told_what_the_rows_say(run: Whole) -> None:
+    rows = RunFolder.open(run.path).rows()
+    assert [(each.round, each.loss, each.accuracy) for each in run.ended] == [
+        (row["round"], row["loss"], row["accuracy"]) for row in rows
+    ]
+    assert {(each.rounds, each.devices, each.refused) for each in run.ended} == {(3, 3, ())}
+
+
+def test_the_csv_has_the_rounds(run: Whole) -> None:
+    lines = (run.path / "metrics.csv").read_text().splitlines()
+    assert lines[0] == "round,loss,accuracy,devices,refused,seconds"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+
+
+def test_every_sum_is_written_down(run: Whole) -> None:
+    rows = RunFolder.open(run.path).sum_rows()
+    assert [(row["round"], row["kind"]) for row in rows] == [
+        (0, "statistics"),
+        (1, "train"),
+        (2, "train"),
+        (2, "validate"),
+        (3, "train"),
+        (3, "validate"),
+    ]
+    for row in rows:
+        assert (row["asked"], row["devices"], row["minimum"]) == (3, 3, 2)
+        assert (row["masks"], row["noise"]) == ("none", "none")
+        assert row["elements"] == sum(part["length"] for part in row["parts"])
+        assert row["bytes_per_device"] == 4 * row["elements"]
+    assert [part["name"] for part in rows[1]["parts"]] == ["update", "loss", "weight"]
+    assert rows[1]["parts"][0] | {"scale": 0} == {"name": "update", "length": 3818, "clip": 10.0, "scale": 0}
+
+
+def test_the_result_is_the_last_checkpoint_and_its_evaluation(run: Whole) -> None:
+    saved = RunFolder.open(run.path).latest()
+    assert saved is not None
+    assert saved.round == ROUNDS
+    assert digest(saved.parameters) == digest(run.result.parameters)
+    assert saved.preprocessing == run.result.preprocessing
+    assert run.result.preprocessing is not None
+    network = MODEL.build()
+    load(network, run.result.parameters)
+    pooled = Examples.join([local.held_out for local in dealt()])
+    scaled = Examples(run.result.preprocessing.apply(pooled.x), pooled.y)
+    expected = evaluate(network, scaled, MODEL.classes).confusion
+    assert run.result.validation.confusion.tolist() == expected.tolist()
+    assert run.ended[-1].accuracy == np.trace(expected) / sum(SIZES)
+
+
+def test_training_began_from_the_seeds_model_and_learned(run: Whole) -> None:
+    assert digest(run.result.parameters) != digest(initial(MODEL, 1))
+    assert run.ended[-1].accuracy is not None
+    assert run.ended[-1].accuracy > 0.4
+
+
+@pytest.mark.parametrize("server_round", range(1, ROUNDS + 1))
+def test_a_run_goes_on_from_each_checkpoint_to_the_same_model(
+    run: Whole, tmp_path: Path, server_round: int
+) -> None:
+    path = run.stopped_after(server_round, tmp_path)
+    seen: list[int] = []
+    found = coordinator(path, file(), observe=lambda each: seen.append(each.round)).run()
+    assert seen == list(range(server_round + 1, ROUNDS + 1))
+    assert digest(found.parameters) == digest(run.result.parameters)
+    assert found.validation.confusion.tolist() == run.result.validation.confusion.tolist()
+    assert found.preprocessing == run.result.preprocessing
+    rows, expected = (RunFolder.open(each).rows() for each in (path, run.path))
+    assert without_seconds(rows) == without_seconds(expected)
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedprox", "fedyogi", "fedavgm"])
+def test_each_strategy_goes_on_from_a_checkpoint(tmp_path: Path, strategy: str) -> None:
+    decided = file(strategy={"name": strategy, "proximal_mu": 0.1, "schedule": "cosine"})
+    found = whole(tmp_path / "a", decided)
+    assert federated(found.stopped_after(2, tmp_path), decided) == digest(found.result.parameters)
+
+
+def test_a_crash_between_the_row_and_the_checkpoint_is_asked_again(run: Whole, tmp_path: Path) -> None:
+    path = run.stopped_after(2, tmp_path)
+    (path / "checkpoints" / "round-000002.ckpt").unlink()
+    assert federated(path, file()) == digest(run.result.parameters)
+    folder = RunFolder.open(path)
+    assert [row["round"] for row in folder.rows()] == [1, 2, 3]
+    trained = [row["round"] for row in folder.sum_rows() if row["kind"] == "train"]
+    assert trained == [1, 2, 2, 3]  # both askings stand
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"round": 0, "kind": "stat'])
+def test_a_crash_before_the_first_checkpoint_leaves_nothing_in_the_way(
+    run: Whole, tmp_path: Path, torn: bytes
+) -> None:
+    path = tmp_path / "a"
+    decided = file()
+    begun = coordinator(path, decided)
+    (path / "sums.jsonl").write_bytes(torn)
+    assert digest(begun.run().parameters) == digest(run.result.parameters)
+    assert len(RunFolder.open(path).sum_rows()) == 6
+
+
+def test_a_damaged_checkpoint_stops_the_run_and_overwrites_nothing(run: Whole, tmp_path: Path) -> None:
+    path = run.stopped_after(2, tmp_path)
+    last = path / "checkpoints" / "round-000002.ckpt"
+    last.write_bytes(last.read_bytes()[:-1])
+    before = {each: each.read_bytes() for each in path.rglob("*") if each.is_file()}
+    with pytest.raises(StateError, match=r"round-000002\.ckpt is damaged"):
+        coordinator(path, file()).run()
+    assert {each: each.read_bytes() for each in path.rglob("*") if each.is_file()} == before
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(run: Whole, tmp_path: Path) -> None:
+    assert federated(tmp_path / "a", file()) == digest(run.result.parameters)
+    assert federated(tmp_path / "b", file(), seed=2) != digest(run.result.parameters)
+
+
+def asked_nodes(path: Path, decided: FederationFile, seed: int) -> list[tuple[str, tuple[int, ...]]]:
+    """Which nodes were sent what, message by message, joined by query."""
+    sent: list[tuple[str, tuple[int, ...]]] = []
+    grid = flock(dealt([12] * 5)).grid
+    deliver = grid.push_messages
+
+    def push(messages: list[Message]) -> object:
+        told = list(messages)
+        nodes = tuple(message.metadata.dst_node_id for message in told)
+        sent.append((told[0].metadata.message_type, nodes))
+        return deliver(told)
+
+    grid.push_messages = push  # type: ignore[assignment,method-assign]
+    coordinator(path, decided, seed=seed, grid=grid).run()
+    return sent
+
+
+def test_cohorts_are_drawn_from_the_seed(tmp_path: Path) -> None:
+    decided = file(federation={"devices_per_round": 2, "rounds": 4})
+    first = asked_nodes(tmp_path / "a", decided, 1)
+    assert [kind for kind, _ in first] == [
+        "query.statistics",
+        "train",
+        "train",
+        "evaluate",
+        "train",
+        "train",
+        "evaluate",
+        "evaluate",
+    ]
+    assert all(len(nodes) == 2 for _, nodes in first[:-1])
+    assert first[-1][1] == (2, 3, 4, 5, 6)  # the final model is validated on all
+    assert len({nodes for _, nodes in first[:-1]}) > 1
+    assert asked_nodes(tmp_path / "b", decided, 1) == first
+    assert asked_nodes(tmp_path / "c", decided, 2) != first
+
+
+def test_without_standardising_no_statistics_are_asked(tmp_path: Path) -> None:
+    found = coordinator(tmp_path / "a", file(federation={"standardise": False})).run()
+    assert found.preprocessing is None
+    assert RunFolder.open(tmp_path / "a").sum_rows()[0]["kind"] == "train"
+
+
+def test_too_few_devices_stop_the_run_at_the_last_checkpoint(run: Whole, tmp_path: Path) -> None:
+    path = run.stopped_after(1, tmp_path)
+    (path / "sums.jsonl").write_bytes(b"")
+    with pytest.raises(TooFewDevices, match="1 devices are connected, the minimum is 2"):
+        coordinator(path, file(), grid=flock([cut(0, 9)]).grid).run()
+    saved = RunFolder.open(path).latest()
+    assert saved is not None
+    assert saved.round == 1
+    assert RunFolder.open(path).sum_rows() == []
+    assert federated(path, file()) == digest(run.result.parameters)
+
+
+def test_a_fleet_without_examples_is_said_at_once(tmp_path: Path) -> None:
+    grid = flock([empty(), empty()]).grid
+    with pytest.raises(RoundAborted, match="no device has a training example"):
+        coordinator(tmp_path / "a", file(), grid=grid).run()
+    assert RunFolder.open(tmp_path / "a").latest() is None
+
+
+def test_a_device_with_spoilt_data_does_not_stop_the_run(tmp_path: Path) -> None:
+    fleet = flock([poisoned(dealt()[0], np.nan), *dealt()[1:]])
+    found = coordinator(tmp_path / "a", file(), grid=fleet.grid).run()
+    rows = RunFolder.open(tmp_path / "a").rows()
+    assert {row["devices"] for row in rows} == {3}
+    assert found.validation.confusion.sum() == sum(SIZES[1:])
+    assert len(fleet.logs[2]) == 6
+    expected = coordinator(tmp_path / "b", file(), grid=flock([empty(), *dealt()[1:]]).grid).run()
+    assert digest(found.parameters) == digest(expected.parameters)
