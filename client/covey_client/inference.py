@@ -1,6 +1,6 @@
 """Run a package's model on a device: ONNX Runtime on one core, small, never waiting for anyone.
 
-    classifier = Classifier.open(slots.current(device_folder))
+    classifier = Classifier(slots.installed(device_folder))  # verified again with the device's trusted key
     classifier.predict(x).labels
 
 Inputs are raw, in the sensor's own units; the package's preprocessing is applied here.
@@ -74,14 +74,23 @@ class Network:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if [i.shape for i in inputs] != [[1, *input_shape]] or [o.shape for o in outputs] != [[1, classes]]:
             raise PackageError(f"{name}: expected float32 {[1, *input_shape]} to {[1, classes]}")
-        self._input = inputs[0].name
+        if {each.type for each in (*inputs, *outputs)} != {"tensor(float)"}:
+            raise PackageError(f"{name}: expected float32 in and out")
+        self._name, self._input = name, inputs[0].name
 
     def logits(self, x: Floats) -> Floats:
         """Logits of preprocessed inputs: float32 (n, *input_shape) to (n, classes), n >= 1."""
         # Static batch of one: a dynamic batch axis costs more than the loop (see the design, quantisation).
-        rows = [self._session.run(None, {self._input: row[np.newaxis]})[0] for row in x]
+        rows = [self._run(row[np.newaxis]) for row in x]
         joined: Floats = np.concatenate(rows)
         return joined
+
+    def _run(self, one: Floats) -> Floats:
+        try:
+            logits: Floats = self._session.run(None, {self._input: one})[0]
+        except Exception as error:  # ONNX Runtime's errors have no base class of their own
+            raise PackageError(f"{self._name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
+        return logits
 
 
 class Classifier:
@@ -181,8 +190,11 @@ def _load(name: str, model: bytes) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PackageError(f"{name}: ONNX Runtime cannot run it: {reason}") from error
+        raise PackageError(f"{name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _options() -> ort.SessionOptions:

@@ -156,7 +156,13 @@ def _spare(device_folder: Path) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make `folder` hold exactly `files`, on disk."""
+    """Make `folder` hold exactly `files`, on disk.
+
+    Raises:
+        StateError: `slots` is a link: what it leads to is not ours to clear.
+    """
+    if folder.parent.is_symlink():
+        raise StateError(f"{folder.parent} is a link", hint="remove it and install the package again")
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     elif folder.exists():

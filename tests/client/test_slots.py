@@ -141,10 +141,21 @@ def test_a_model_that_computes_something_else_here_is_not_put_in_use(tmp_path: P
 
 
 def test_a_model_that_does_not_run_here_is_not_put_in_use(tmp_path: Path) -> None:
-    broken = {**unsigned(), "model.int8.onnx": model()[:-40]}
+    broken = {**unsigned(), "model.int8.onnx": model().replace(b"Relu", b"Nope")}
     with pytest.raises(PackageError, match=r"model\.int8\.onnx: ONNX Runtime cannot run it"):
         install(resigned(broken), tmp_path, KEY)
     assert not os.path.lexists(tmp_path / "current")
+
+
+def test_slots_that_are_a_link_are_refused_and_what_they_lead_to_is_left_alone(tmp_path: Path) -> None:
+    elsewhere, device = tmp_path / "elsewhere", tmp_path / "device"
+    (elsewhere / "A").mkdir(parents=True)
+    (elsewhere / "A" / "thesis.txt").write_text("mine")
+    device.mkdir()
+    (device / "slots").symlink_to(elsewhere)
+    with pytest.raises(StateError, match="slots is a link"):
+        install(NEW, device, KEY)
+    assert (elsewhere / "A" / "thesis.txt").read_text() == "mine"
 
 
 def resigned(changed: dict[str, bytes]) -> bytes:

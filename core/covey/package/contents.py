@@ -22,6 +22,7 @@ from covey.errors import PackageError
 from covey.examples import Floats, Standardise
 from covey.package import manifest as manifests
 from covey.package import npy
+from covey.package.external_data import refuse_external_data
 from covey.package.manifest import Manifest, Variants
 from covey.package.names import (
     CARD,
@@ -149,7 +150,7 @@ def read(files: Mapping[str, bytes]) -> Contents:
         raise PackageError(f"{LABELS}: not the labels in {MANIFEST}")
     contents = Contents(manifest, files, _preprocessing(manifest, files), _golden(manifest, files))
     for variant in contents.variants:
-        _require(files, MODELS[variant])
+        refuse_external_data(MODELS[variant], _require(files, MODELS[variant]))
     if INT8 in files and "int8" not in contents.variants:
         raise PackageError(f"{INT8}: not among the variants in {MANIFEST}")
     return contents
