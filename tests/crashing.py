@@ -77,13 +77,13 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
+def _die_at(owner: Any, name: str) -> None:
+    """Die where something is called: the code under test runs up to there."""
 
+    def die(*_: object, **__: object) -> None:
+        _die()
 
-def _append_half(path: Path, line: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(line[: len(line) // 2])
+    setattr(owner, name, die)
 
 
 def _remove_one(folder: Path) -> None:
@@ -97,21 +97,25 @@ def watch_durable(steps: Steps) -> None:
     replace, append, swap_link = durable.replace, durable.append, durable.swap_link
 
     def watched_replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-        half = data[: len(data) // 2]
-        steps.watch(
-            "replace",
-            path,
-            lambda: replace(path, data, mode=mode),
-            lambda: _temporary(path).write_bytes(half),
-        )
+        def half() -> None:
+            _die_at(os, "fsync")
+            replace(path, data[: len(data) // 2], mode=mode)
+
+        steps.watch("replace", path, lambda: replace(path, data, mode=mode), half)
 
     def watched_append(path: Path, line: bytes) -> None:
-        steps.watch("append", path, lambda: append(path, line), lambda: _append_half(path, line))
+        def half() -> None:
+            _die_at(os, "fsync")
+            append(path, line[: len(line) // 2])
+
+        steps.watch("append", path, lambda: append(path, line), half)
 
     def watched_swap(link: Path, target: str) -> None:
-        steps.watch(
-            "swap", link, lambda: swap_link(link, target), lambda: _temporary(link).symlink_to(target)
-        )
+        def half() -> None:
+            _die_at(Path, "replace")
+            swap_link(link, target)
+
+        steps.watch("swap", link, lambda: swap_link(link, target), half)
 
     durable.replace, durable.append, durable.swap_link = watched_replace, watched_append, watched_swap
 
