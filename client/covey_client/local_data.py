@@ -8,6 +8,8 @@ out. Nothing in the file is ever run: pickled arrays are refused.
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,33 @@ _REQUIRED: Final = frozenset({"x", "y"})
 _HELD_OUT: Final = frozenset({"held_x", "held_y"})
 _LAYOUT: Final = "each file holds x and y, and either both or neither of held_x and held_y"
 _INPUT_AXES: Final = 2
+
+
+@dataclass(frozen=True)
+class FileData:
+    """A device's file, read when it is first asked for: inside the answer, where a failure stays local.
+
+    Attributes:
+        path: The `.npz` file.
+        classes: Labels lie below this.
+    """
+
+    path: Path
+    classes: int
+
+    @cached_property
+    def _local(self) -> LocalData:
+        return read(self.path, self.classes)
+
+    @property
+    def train(self) -> Examples:
+        """Trained on."""
+        return self._local.train
+
+    @property
+    def held_out(self) -> Examples:
+        """Never trained on."""
+        return self._local.held_out
 
 
 def read(path: Path, classes: int) -> LocalData:

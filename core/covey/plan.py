@@ -17,6 +17,7 @@ from covey.examples import Standardise
 
 VERSION: Literal[1] = 1
 MAX_PLAN_BYTES = 1 << 20
+SMALLEST_SUM = 2  # a sum over one device is that device's answer
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -41,10 +42,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="train"
         update_clip: Largest L2 norm of an update.
     """
 
-    epochs: Count
-    batch_size: Count
+    epochs: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
     learning_rate: Positive
-    momentum: NotNegative
+    momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     gradient_clip: NotNegative
     proximal_mu: NotNegative
     weighting: Weighting
@@ -95,7 +96,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     version: Literal[1] = VERSION
     run: Name
-    round: Annotated[int, msgspec.Meta(ge=0)]
+    round: Annotated[int, msgspec.Meta(ge=0, le=999_999)]
     model: Name
     model_sha256: Digest
     preprocessing: Standardise | None
@@ -110,6 +111,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def length(self) -> int:
         """Elements of one answer."""
         return sum(part.length for part in self.parts)
+
+
+def kind(plan: Plan) -> str:
+    """The query's name: "train", "validate" or "statistics"."""
+    return str(plan.task.__struct_config__.tag)
 
 
 def to_bytes(plan: Plan) -> bytes:
@@ -142,7 +148,7 @@ def _check(plan: Plan) -> None:
     names = [part.name for part in plan.parts]
     if not names or len(set(names)) != len(names):
         raise ProtocolError("a plan without parts, or with two of one name", blame="server")
-    if not 1 <= plan.minimum <= plan.cohort:
+    if not SMALLEST_SUM <= plan.minimum <= plan.cohort:
         raise ProtocolError(f"a minimum of {plan.minimum} in a cohort of {plan.cohort}", blame="server")
     if not fits(plan.parts, plan.cohort):
         raise ProtocolError(f"a sum over {plan.cohort} devices would wrap around 2^32", blame="server")

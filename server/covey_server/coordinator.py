@@ -12,6 +12,7 @@ from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
+from covey import plan as plans
 from covey.arrays import Parameters
 from covey.errors import RoundAborted
 from covey.examples import Standardise
@@ -227,7 +228,7 @@ def sum_row(plan: Plan, collected: PrivateSum) -> Row:
     """A private sum as `sums.jsonl` has it: what was asked, how it was bounded, how many answered."""
     return {
         "round": plan.round,
-        "kind": str(plan.task.__struct_config__.tag),
+        "kind": plans.kind(plan),
         "asked": plan.cohort,
         "devices": collected.devices,
         "minimum": plan.minimum,

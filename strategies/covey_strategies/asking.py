@@ -38,8 +38,7 @@ class Question:
 
     def messages(self) -> list[Message]:
         """One message a device."""
-        kind = self.plan.task.__struct_config__.tag
-        return plan_messages(self.sent, str(kind), to_record(self.parameters), self.cohort)
+        return plan_messages(self.sent, plans.kind(self.plan), to_record(self.parameters), self.cohort)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Asking:
 
     def collect(self, question: Question, replies: Iterable[Message]) -> PrivateSum:
         """The sum of the answers, witnessed; see `covey_strategies.private_sum.collect`."""
-        collected = collect(question.plan, question.sent, replies)
+        collected = collect(question.plan, question.sent, question.cohort, replies)
         self.witness(question.plan, collected)
         return collected
 

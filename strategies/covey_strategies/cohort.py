@@ -27,7 +27,7 @@ def draw(nodes: Iterable[int], size: int, minimum: int, seed: int, server_round:
     if len(connected) < max(minimum, 1):
         raise TooFewDevices(
             f"{len(connected)} devices are connected, the minimum is {minimum}",
-            hint="lower federation.minimum_devices, or bring more devices up",
+            hint="bring devices up, or start anew with a lower federation.minimum_devices",
         )
     if not 0 < size < len(connected):
         return connected

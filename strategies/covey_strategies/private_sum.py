@@ -4,7 +4,7 @@ The sum is taken in clear here: the server sees each device's vector. Plans say 
 `noise: "none"`). What follows a sum sees only the total, which is all that a masked sum will give it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from flwr.app import Message
@@ -33,30 +33,33 @@ class PrivateSum:
     refused: tuple[str, ...]
 
 
-def collect(plan: Plan, sent: bytes, replies: Iterable[Message]) -> PrivateSum:
+def collect(plan: Plan, sent: bytes, cohort: Collection[int], replies: Iterable[Message]) -> PrivateSum:
     """Add up the answers to one plan.
 
     Args:
         plan: What was asked.
         sent: The plan's bytes as sent.
+        cohort: Who was asked: the scales leave room for no more.
         replies: In any order; a device's second answer is not counted.
 
     Raises:
         TooFewDevices: Fewer usable answers than the plan's minimum; nothing is decoded.
     """
-    answers, refused = _sort(plan, plans.digest(sent), replies)
+    answers, refused = _sort(plan, plans.digest(sent), cohort, replies)
     if len(answers) < plan.minimum:
         answered = f"{len(answers)} of {plan.cohort} devices answered, the minimum is {plan.minimum}"
         because = f"; first refusal: {refused[0]}" if refused else ""
         raise TooFewDevices(
             f"round {plan.round}: {answered}{because}",
-            hint="lower federation.minimum_devices, or bring more devices up and resume",
+            hint="bring devices up and resume, or start anew with a lower federation.minimum_devices",
         )
     total = ring.add(answers.values(), plan.length)
     return PrivateSum(encode.decode(plan.parts, total), len(answers), tuple(refused))
 
 
-def _sort(plan: Plan, digest: str, replies: Iterable[Message]) -> tuple[dict[int, Ring], list[str]]:
+def _sort(
+    plan: Plan, digest: str, cohort: Collection[int], replies: Iterable[Message]
+) -> tuple[dict[int, Ring], list[str]]:
     answers: dict[int, Ring] = {}
     refused: list[str] = []
     for reply in replies:
@@ -66,8 +69,8 @@ def _sort(plan: Plan, digest: str, replies: Iterable[Message]) -> tuple[dict[int
         except ProtocolError as error:
             refused.append(error.message)
             continue
-        if device in answers:
-            refused.append(f"node {device}: a second answer")
+        if device not in cohort or device in answers:
+            refused.append(f"node {device}: {'a second answer' if device in answers else 'was not asked'}")
         else:
             answers[device] = vector
     return answers, refused

@@ -4,6 +4,7 @@ Whatever goes wrong after the checks (diverged training, a defect in a model, no
 vector: an error, a count or an early exit would tell the server something about the data.
 """
 
+from contextlib import suppress
 from typing import assert_never
 
 from covey import arrays, encode
@@ -36,7 +37,7 @@ def answer(plan: Plan, parameters: Parameters, device: Device) -> Ring:
         vectors = _compute(plan, parameters, device)
         return _encoded(plan, vectors, device)
     except Exception as error:  # noqa: BLE001 - see the module's first paragraph
-        device.log(f"round {plan.round}: contributed nothing: {type(error).__name__}: {error}")
+        _tell(device, f"round {plan.round}: contributed nothing: {type(error).__name__}: {error}")
         return encode.zero(plan.parts)
 
 
@@ -82,5 +83,11 @@ def _compute(plan: Plan, parameters: Parameters, device: Device) -> Vectors:
 
 def _encoded(plan: Plan, vectors: Vectors, device: Device) -> Ring:
     if not encode.is_finite(vectors):
-        device.log(f"round {plan.round}: contributed nothing: the answer has NaN or infinite elements")
+        _tell(device, f"round {plan.round}: contributed nothing: the answer has NaN or infinite elements")
     return encode.encode(plan.parts, vectors)
+
+
+def _tell(device: Device, line: str) -> None:
+    """One line to the device's owner; a log that fails (a full disk) must not change the answer."""
+    with suppress(Exception):
+        device.log(" ".join(line.split()))

@@ -3,13 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from torch import nn
 
-from covey.examples import Examples, LocalData, Standardise
+from covey.examples import Examples, Standardise
 from covey_models.model import Model
 
 Log = Callable[[str], None]
+
+
+class Data(Protocol):
+    """Examples, in memory or read when they are first asked for; `covey.examples.LocalData` is one."""
+
+    @property
+    def train(self) -> Examples:
+        """Trained on."""
+
+    @property
+    def held_out(self) -> Examples:
+        """Never trained on."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +32,14 @@ class Device:
     Attributes:
         name: What the device's owner calls it.
         model: The model it is willing to train.
-        data: Its examples.
+        data: Its examples; whatever goes wrong in reading them stays on the device.
         seed: Decides the order of training, never the answer's privacy.
         log: Takes one line for the device's owner.
     """
 
     name: str
     model: Model
-    data: LocalData
+    data: Data
     seed: int
     log: Log
 
