@@ -9,11 +9,9 @@ golden inputs, and only then swap `current` (rename(2): a reader sees the old sl
 use is never touched.
 """
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from covey.package.names import GOLDEN_OUTPUTS
 from covey.package.verify import Package, verify
 from covey_client.inference import Classifier
 from covey_io import durable
+from covey_io.lock import held
 from covey_io.packages import read_key, read_package
 
 CURRENT = "current"
@@ -72,7 +71,8 @@ def install(package: bytes, device_folder: Path, public_key_pem: bytes) -> Insta
     """
     files = verify(unpack(package), public_key_pem).files
     durable.make_folder(device_folder)
-    with _only_one(device_folder):
+    busy = CoveyError(f"{device_folder}: another installation is running", hint="wait for it and try again")
+    with held(device_folder, busy):
         slot = _spare(device_folder)
         folder = device_folder / slot
         _write(folder, files)
@@ -171,23 +171,3 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         path = folder / name
         durable.make_folder(path.parent)
         durable.replace(path, content)
-
-
-@contextmanager
-def _only_one(device_folder: Path) -> Iterator[None]:
-    """Hold the device's folder; the lock goes with the process, so that a crash leaves none behind."""
-    descriptor = os.open(device_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _lock(descriptor, device_folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, device_folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CoveyError(
-            f"{device_folder}: another installation is running", hint="wait for it and try again"
-        ) from error

@@ -132,7 +132,8 @@ def clip(value: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
     largest = float(np.abs(value).max(initial=0.0))
     if largest == 0.0 or not np.isfinite(largest):
         return value
-    length = largest * float(np.linalg.norm(value / largest))
+    # numpy's own pairwise sum: BLAS adds in an order that depends on its number of threads.
+    length = largest * sqrt(float(np.sum((value / largest) ** 2)))
     return value * (norm / length) if length > norm else value
 
 

@@ -5,6 +5,7 @@ The optimiser step is written out because torch.optim costs each process a secon
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +34,16 @@ class Trained:
 
 def initial(model: Model, seed: int) -> Parameters:
     """Freshly initialised parameters, the same for the same seed."""
+    with seeded(seed):
+        return parameters_of(model.build())
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What draws from torch's own generator (initialisation, dropout) draws from `seed` inside the block."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return parameters_of(model.build())
+        yield
 
 
 def parameters_of(network: nn.Module) -> Parameters:
@@ -95,13 +103,14 @@ def train(network: nn.Module, local: Local, task: Train, seed: int) -> Trained:
     start = [weight.detach().clone() for weight in weights]
     velocity = [torch.zeros_like(weight) for weight in weights]
     loss = torch.zeros(())
-    for _ in range(task.epochs):
-        loss = torch.zeros(())
-        for x, y in local.batches(task.batch_size, generator):
-            batch_loss = cross_entropy(network(x), y)
-            gradients = torch.autograd.grad(batch_loss, weights)
-            _step(weights, start, velocity, gradients, task)
-            loss += batch_loss.detach() * len(y)
+    with seeded(seed):
+        for _ in range(task.epochs):
+            loss = torch.zeros(())
+            for x, y in local.batches(task.batch_size, generator):
+                batch_loss = cross_entropy(network(x), y)
+                gradients = torch.autograd.grad(batch_loss, weights)
+                _step(weights, start, velocity, gradients, task)
+                loss += batch_loss.detach() * len(y)
     return Trained(parameters_of(network), float(loss) / max(len(local.examples), 1))
 
 

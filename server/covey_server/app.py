@@ -18,7 +18,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from covey.arrays import digest
-from covey.errors import ConfigError, CoveyError, InputError, TooFewDevices
+from covey.errors import ConfigError, CoveyError, InputError, StateError, TooFewDevices
 from covey.package.contents import Draft
 from covey_io import durable, settings
 from covey_models.card import CardFacts, card
@@ -42,9 +42,9 @@ def main(grid: Grid, context: Context) -> None:
     """Run the federation that the run's configuration names; stops with one line on an error."""
     try:
         file = settings.load(Path(_text(context, "federation")), FederationFile)
-        folder = open_or_create(Path(_text(context, "runs")) / file.name, file)
-        with folder.locked():
-            run(grid, file, folder)
+        path = Path(_text(context, "runs")) / file.name
+        with RunFolder(path).locked():
+            run(grid, file, open_or_create(path, file))
     except CoveyError as error:
         sys.stderr.write(f"covey: {error}\n")
         raise SystemExit(error.exit_status) from error
@@ -67,12 +67,19 @@ def open_or_create(path: Path, file: FederationFile) -> RunFolder:
 
     Raises:
         InputError: A finished run is there.
+        StateError: An unfinished one is there that another configuration started.
     """
     if (path / "summary.json").exists():
         raise InputError(f"{path} holds a finished run", hint="give the federation another name")
-    if (path / "run.json").exists():
-        return RunFolder.open(path)
-    return RunFolder.create(path, msgspec.to_builtins(file))
+    if not (path / "run.json").exists():
+        return RunFolder.create(path, msgspec.to_builtins(file))
+    folder = RunFolder.open(path)
+    if settings.load(path / "config.toml", FederationFile) != file:
+        raise StateError(
+            f"{path} was started with another configuration",
+            hint=f"give the federation another name, or put back {path / 'config.toml'}",
+        )
+    return folder
 
 
 def wait_for_fleet(grid: Grid, file: FederationFile) -> None:

@@ -7,7 +7,7 @@ from covey.arrays import Parameters
 from covey.examples import Floats, Standardise
 from covey.package.archive import pack
 from covey.package.contents import Draft, Variant, assemble
-from covey.package.keys import new_signing_key
+from covey.package.keys import load_private_key, new_signing_key, public_pem
 from covey.package.verify import sign_package
 from covey_io import durable
 from covey_models.export import to_onnx
@@ -27,16 +27,19 @@ class Keys:
 def release_keys(folder: Path) -> Keys:
     """The signing key in `folder`, made there if there is none: release.pem (mode 0600), release.pub.pem.
 
-    The public half is written last: a pair whose making was cut short is made anew, before anything can
-    have been signed with it.
+    A private key that is there is kept, whoever put it there; its public half is derived from it.
+
+    Raises:
+        InputError: release.pem is not a key that can sign.
     """
     private, public = folder / "release.pem", folder / "release.pub.pem"
-    if not public.exists():
+    if not private.exists():
         durable.make_folder(folder, mode=0o700)
-        secret, shown = new_signing_key()
-        durable.replace(private, secret, mode=0o600)
+        durable.replace(private, new_signing_key()[0], mode=0o600)
+    shown = public_pem(load_private_key(private.read_bytes()).public_key())
+    if not public.exists() or public.read_bytes() != shown:
         durable.replace(public, shown)
-    return Keys(private.read_bytes(), public.read_bytes())
+    return Keys(private.read_bytes(), shown)
 
 
 def export(model: Model, parameters: Parameters, calibration: Floats | None) -> dict[Variant, bytes]:

@@ -10,7 +10,6 @@ package, report.html, summary.json, keys/, device/: see `covey_simulations.run`
 """
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
@@ -25,6 +24,7 @@ import msgspec
 
 from covey.errors import InputError, StateError
 from covey_io import durable
+from covey_io.lock import held
 from covey_server import checkpoint as checkpoints
 from covey_server.checkpoint import Checkpoint
 
@@ -113,18 +113,17 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run: a second process that wants it is refused.
+        """Hold the run's name: a second process that wants it is refused.
+
+        The lock lies beside the folder, so that it can be held while an earlier run is moved aside and this
+        one is made.
 
         Raises:
             InputError: Another process holds it.
         """
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"{self.path} is in use by another process", hint="wait for it, or stop it"
-                ) from error
+        refusal = InputError(f"{self.path} is in use by another process", hint="wait for it, or stop it")
+        durable.make_folder(self.path.parent)
+        with held(self.path.with_name(f".{self.path.name}.lock"), refusal):
             yield
 
     def save(self, state: Checkpoint) -> None:

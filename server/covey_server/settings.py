@@ -26,7 +26,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rounds, cohorts, and the public constants that bound every answer; see `covey.plan.Train`."""
 
-    rounds: Count
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=999_999)]
     devices_per_round: Annotated[int, msgspec.Meta(ge=0)] = 0
     minimum_devices: Annotated[int, msgspec.Meta(ge=2)] = 2
     validate_every: Count = 10
@@ -40,8 +40,8 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Local SGD on a device."""
 
-    epochs: Count = 1
-    batch_size: Count = 16
+    epochs: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] = 16
     learning_rate: Positive = 0.05
     schedule: Schedule = "constant"
     momentum: Share = 0.0

@@ -12,7 +12,7 @@ from covey.examples import Examples, Standardise
 from covey.seeds import derive
 from covey_models.evaluation import evaluate
 from covey_models.model import Model
-from covey_models.training import Local, initial, load
+from covey_models.training import Local, initial, load, seeded
 from covey_server.settings import scheduled
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.settings import CentralSettings
@@ -52,8 +52,10 @@ def train_centrally(  # noqa: PLR0913 - what it is trained on, how, and who watc
     for epoch in range(1, settings.epochs + 1):
         for group in optimiser.param_groups:
             group["lr"] = scheduled(settings.learning_rate, "cosine", epoch, settings.epochs)
-        generator = torch.Generator().manual_seed(derive(seed, "central", epoch))
-        _epoch(network, optimiser, local.batches(settings.batch_size, generator), settings.gradient_clip)
+        key = derive(seed, "central", epoch)
+        batches = local.batches(settings.batch_size, torch.Generator().manual_seed(key))
+        with seeded(key):
+            _epoch(network, optimiser, batches, settings.gradient_clip)
         watch(epoch, settings.epochs)
     raw = pooled_held_out(data)
     held_out = Examples(preprocessing.apply(raw.x), raw.y)

@@ -93,33 +93,47 @@ def _run(file: Path | None, overrides: list[str], seed: int | None, resumed: Pat
     from covey_simulations.settings import SimulationFile  # noqa: PLC0415
 
     logging.getLogger("flwr").setLevel(logging.WARNING)
-    console = Console()
     changes = overrides if seed is None else [*overrides, f"seed={seed}"]
     if resumed is not None:
         parsed, folder = folders.resume(resumed, changes)
+        _simulate(parsed, folder.path, resuming=True)
     elif file is None:
         raise InputError("which federation?", hint="covey simulate FILE.toml, or --resume runs/NAME")
     else:
         parsed = settings.load(file, SimulationFile, changes)
-        folder, moved = folders.start(parsed, runs)
-        if moved:
-            text = f"an earlier run was moved to {moved}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
-    _simulate(parsed, folder, console)
+        _simulate(parsed, runs / parsed.name, resuming=False)
 
 
-def _simulate(file: "SimulationFile", folder: "RunFolder", console: Console) -> None:
+def _simulate(file: "SimulationFile", path: Path, *, resuming: bool) -> None:
+    """Hold the run's name, read everything that can be wrong, and only then touch what is on disk."""
+    console = Console()
+    began = resuming
     try:
-        from covey_simulations.closing import closing_lines  # noqa: PLC0415 - help must not import the engine
+        from covey_server.run_folder import RunFolder  # noqa: PLC0415 - help must not import the engine
+        from covey_simulations import runs as folders  # noqa: PLC0415
+        from covey_simulations.closing import closing_lines  # noqa: PLC0415
         from covey_simulations.progress import progress  # noqa: PLC0415
         from covey_simulations.run import simulate as run  # noqa: PLC0415
+        from covey_simulations.world import read  # noqa: PLC0415
 
-        with folder.locked(), progress(console) as display:
-            found = run(file, folder, display)
+        with RunFolder(path).locked(), progress(console) as display:
+            display.stage("data")
+            scenario = read(file)
+            folder = RunFolder.open(path) if resuming else _started(folders.start(file, path.parent), console)
+            began = True
+            found = run(scenario, folder, display)
     except KeyboardInterrupt:
-        raise Stopped("stopped", hint=_again(folder.path)) from None
+        raise Stopped("stopped", hint=_again(path) if began else "nothing was written") from None
     for line in closing_lines(found, folder):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _started(start: "tuple[RunFolder, Path | None]", console: Console) -> "RunFolder":
+    folder, moved = start
+    if moved:
+        text = f"an earlier run was moved to {moved}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return folder
 
 
 def _again(path: Path) -> str:

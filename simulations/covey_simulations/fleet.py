@@ -31,18 +31,14 @@ class Fleet:
 
 
 def fleet(data: FederatedData, model: Model, seed: int, logs: Path) -> Fleet:
-    """One device for each in `data` that has a training example.
+    """One device for each in `data`. One without training examples answers with weight zero.
 
     Args:
-        data: What each holds.
+        data: What each holds; `check_fit` has passed it.
         model: What they train.
         seed: The run's seed; each device derives its own.
         logs: Folder for the devices' own logs, a file each, made when there is something to say.
-
-    Raises:
-        InputError: The model does not fit the data.
     """
-    check_fit(data, model)
     devices = {
         node: Device(name, model, local, derive(seed, "device", name), _log(logs / f"{name}.log"))
         for node, (name, local) in enumerate(data.devices.items(), start=SERVER + 1)
@@ -65,6 +61,11 @@ def check_fit(data: FederatedData, model: Model) -> None:
         raise InputError(
             f"model {model.name} tells {model.classes} classes apart, {data.name} has {len(data.labels)}",
             hint="choose another model.name, or give the model more classes",
+        )
+    if set(data.labels) == set(model.labels) and data.labels != model.labels:
+        raise InputError(
+            f"model {model.name} and {data.name} name the same classes in different orders",
+            hint="put labels.txt, or the model's labels, into the other's order",
         )
 
 

@@ -105,7 +105,7 @@ def _card_facts(world: World, measured: Mapping[Variant, Measured]) -> CardFacts
         data_licence=data.licence,
         data_split=" ".join(data.notes),
         synthetic=data.synthetic,
-        devices=len(data.devices),
+        devices=data.training_devices,
         rounds=file.federation.rounds,
         strategy=file.strategy.name,
         masked=False,

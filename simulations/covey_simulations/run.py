@@ -2,6 +2,7 @@
 
 runs/<name>/ holds, beside what `covey_server.run_folder` lists:
 
+origin.json       versions and files that the result depends on
 central.json      confusion counts of the central baseline
 keys/             the key pair that signs the package
 <name>.covey      the signed package
@@ -31,11 +32,11 @@ from covey_server.release import identity, release_keys
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Summary
 from covey_simulations.central import Watch, train_centrally
+from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package
 from covey_simulations.report.render import render
 from covey_simulations.reporting import Outcome, report_facts
-from covey_simulations.settings import SimulationFile
-from covey_simulations.world import World, prepare
+from covey_simulations.world import Scenario, World, populate
 
 
 class Progress(Protocol):
@@ -67,16 +68,16 @@ class Stopwatch:
         self.seconds[stage] = time.monotonic() - started
 
 
-def simulate(file: SimulationFile, folder: RunFolder, progress: Progress) -> Summary:
+def simulate(scenario: Scenario, folder: RunFolder, progress: Progress) -> Summary:
     """Run, or go on with, a simulation whose folder the caller holds.
 
     Raises:
         CoveyError: What went wrong, and the next step. Finished stages stay on disk.
     """
     torch.set_num_threads(1)  # floats are added in one order, whatever the machine's cores
+    hold_to_origin(scenario.file, folder.path)
+    world = populate(scenario, folder)
     watch = Stopwatch(progress)
-    with watch("data"):
-        world = prepare(file, folder)
     with watch("training"):
         federated = _coordinator(world, progress).run()
     watch.seconds["training"] = sum(row["seconds"] for row in folder.rows())  # also from before a resume

@@ -17,15 +17,15 @@ CONFIG = "config.toml"
 def start(file: SimulationFile, runs: Path) -> tuple[RunFolder, Path | None]:
     """A fresh folder `runs/<name>`; an earlier run there is moved aside, never overwritten.
 
+    The caller holds the name; see `RunFolder.locked`.
+
     Returns:
         The folder, and where an earlier run went.
 
     Raises:
-        InputError: The earlier run is still going, or what is there is no folder.
+        InputError: What is there is no run.
     """
     path = runs / file.name
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is not a folder", hint="move it away, or choose another --runs")
     moved = _move_aside(path) if path.exists() else None
     return RunFolder.create(path, _tables(file)), moved
 
@@ -43,11 +43,25 @@ def _pruned(value: Any) -> Any:
 
 
 def _move_aside(path: Path) -> Path:
-    with RunFolder(path).locked():
-        number = 1
-        while (aside := path.with_name(f"{path.name}-{number}")).exists():
-            number += 1
-        return path.rename(aside)
+    """Rename an earlier run; anything else that is there is somebody's and stays.
+
+    Raises:
+        InputError: What is there is no run.
+    """
+    if not (path / "run.json").is_file() and not _is_what_a_crash_left(path):
+        raise InputError(
+            f"{path} is there and is not a run", hint="move it away, or choose another name or --runs"
+        )
+    number = 1
+    while (aside := path.with_name(f"{path.name}-{number}")).exists():
+        number += 1
+    return path.rename(aside)
+
+
+def _is_what_a_crash_left(path: Path) -> bool:
+    """Whether a run was cut short before it had begun; see `RunFolder.create`."""
+    names = {each.name for each in path.iterdir()} if path.is_dir() else {"a file"}
+    return names <= {"checkpoints", CONFIG, f".{CONFIG}.tmp", ".run.json.tmp"}
 
 
 def resume(path: Path, overrides: Sequence[str]) -> tuple[SimulationFile, RunFolder]:

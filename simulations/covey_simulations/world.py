@@ -11,19 +11,41 @@ from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
-from covey_simulations.fleet import Fleet, fleet
+from covey_simulations.fleet import Fleet, check_fit, fleet
 from covey_simulations.settings import SimulationFile
 
 
 @dataclass(frozen=True)
-class World:
-    """A simulation before it trains."""
+class Scenario:
+    """What a configuration stands for, before anything is written."""
 
     file: SimulationFile
-    folder: RunFolder
     data: FederatedData
     model: Model
+
+
+@dataclass(frozen=True)
+class World:
+    """A scenario with its devices and the run's folder."""
+
+    scenario: Scenario
+    folder: RunFolder
     fleet: Fleet
+
+    @property
+    def file(self) -> SimulationFile:
+        """The configuration."""
+        return self.scenario.file
+
+    @property
+    def data(self) -> FederatedData:
+        """Who holds what."""
+        return self.scenario.data
+
+    @property
+    def model(self) -> Model:
+        """What is trained."""
+        return self.scenario.model
 
     @property
     def logs(self) -> Path:
@@ -31,8 +53,8 @@ class World:
         return self.folder.path / "devices"
 
 
-def prepare(file: SimulationFile, folder: RunFolder) -> World:
-    """Read the data, find the model, set up the devices.
+def read(file: SimulationFile) -> Scenario:
+    """Find the model and read the data.
 
     Raises:
         InputError: They do not fit together.
@@ -40,8 +62,14 @@ def prepare(file: SimulationFile, folder: RunFolder) -> World:
     """
     model = resolve(file.model)
     data = load(file.data, generator(file.seed, "data"))
-    devices = fleet(data, model, file.seed, folder.path / "devices")
-    return World(file, folder, data, model, devices)
+    check_fit(data, model)
+    return Scenario(file, data, model)
+
+
+def populate(scenario: Scenario, folder: RunFolder) -> World:
+    """Set up the devices."""
+    logs = folder.path / "devices"
+    return World(scenario, folder, fleet(scenario.data, scenario.model, scenario.file.seed, logs))
 
 
 def resolve(settings: ModelSettings) -> Model:

@@ -54,7 +54,7 @@ def read_parameters(record: ArrayRecord, layout: Layout) -> Parameters:
     if described != layout.shapes or {array.dtype for array in record.values()} != {"float32"}:
         raise ProtocolError("the parameters do not fit the device's model", blame="server")
     try:
-        parameters = {name: npy.decode(name, array.data) for name, array in sorted(record.items())}
+        parameters = {name: npy.decode(name, array.data).copy() for name, array in sorted(record.items())}
     except PackageError as error:
         raise ProtocolError(f"a malformed array: {error.message}", blame="server") from error
     if layout_of(parameters) != layout:

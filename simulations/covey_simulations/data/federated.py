@@ -16,7 +16,8 @@ class FederatedData:
         labels: One name per class; a label y stands for `labels[y]`.
         input_shape: Shape of one input; axis 0 is the channel axis.
         devices: What each device holds, by device name, in the order of the names. A device whose `train`
-            is empty takes no part in training; one whose `held_out` is empty answers no `validate` query.
+            is empty answers a `train` query with weight zero; one whose `held_out` is empty, a `validate`
+            query with no counts.
         groups: For each device, whom it belongs to (a subject); its own name when that is unknown.
         synthetic: The examples were generated, not measured: every table has to say so.
         notes: Sentences that belong beside every figure: where the devices come from, what was held out.
@@ -40,6 +41,11 @@ class FederatedData:
     def training_examples(self) -> int:
         """How many examples the devices train on, all together."""
         return sum(len(local.train) for local in self.devices.values())
+
+    @property
+    def training_devices(self) -> int:
+        """How many devices have an example to train on."""
+        return sum(len(local.train) > 0 for local in self.devices.values())
 
     @property
     def held_out_examples(self) -> int:

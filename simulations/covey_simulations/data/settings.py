@@ -33,8 +33,8 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     source: Literal["wrist", "fashion-mnist", "digits", "folder"]
     path: str = ""
     partition: Literal["natural", "iid", "dirichlet", "time"] = "natural"
-    devices: Annotated[int, msgspec.Meta(ge=2)] = DEVICES
-    alpha: Annotated[float, msgspec.Meta(gt=0)] = 0.5
+    devices: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = DEVICES
+    alpha: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 0.5
     split: Literal["last-quarter", "tuning", "leave-subjects-out"] = "last-quarter"
     held_out_subjects: tuple[Annotated[int, msgspec.Meta(ge=1, le=SUBJECTS)], ...] = ()
     examples: Annotated[int, msgspec.Meta(ge=1)] | None = None

@@ -1,0 +1,33 @@
+"""One process at a time: an advisory lock that goes with the process, so that a crash leaves none behind."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from covey.errors import CoveyError
+
+
+@contextmanager
+def held(path: Path, refusal: CoveyError) -> Iterator[None]:
+    """Hold `path` (a folder, or a file that is made if it is not there) until the block ends.
+
+    Args:
+        path: What is locked (flock(2)).
+        refusal: Raised when another process holds it.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+    try:
+        _lock(descriptor, refusal)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, refusal: CoveyError) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise refusal from error

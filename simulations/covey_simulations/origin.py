@@ -1,0 +1,45 @@
+"""What a simulation's result depends on beside its configuration: a resumed run must find it unchanged."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from covey import __version__
+from covey.errors import StateError
+from covey_io import durable
+from covey_simulations.settings import SimulationFile
+
+NAME = "origin.json"
+
+
+def hold_to_origin(file: SimulationFile, folder: Path) -> None:
+    """Write the origin down at a run's start; compare it when the run is gone on with.
+
+    Raises:
+        StateError: Something changed since the run began; names what.
+    """
+    found = _origin(file)
+    path = folder / NAME
+    if not path.exists():
+        durable.replace(path, (json.dumps(found, indent=2) + "\n").encode())
+        return
+    began = json.loads(path.read_bytes())
+    changed = sorted(key for key in found.keys() | began.keys() if found.get(key) != began.get(key))
+    if changed:
+        raise StateError(
+            f"{folder}: changed since the run began: {', '.join(changed)}",
+            hint="put it back, or start a new run",
+        )
+
+
+def _origin(file: SimulationFile) -> dict[str, str]:
+    versions = {"covey": __version__, **{name: version(name) for name in ("torch", "numpy", "flwr")}}
+    return versions | {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(file)}
+
+
+def _files(file: SimulationFile) -> list[Path]:
+    """The person's own files that decide the result."""
+    model = [Path(file.model.file)] if file.model.file else []
+    data = sorted(Path(file.data.path).glob("*.npz")) if file.data.source == "folder" else []
+    return model + data
