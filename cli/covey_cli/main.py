@@ -22,8 +22,8 @@ _USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
 
-HELP = """Covey: federated learning for fleets of small devices. A device answers with one vector a round,
-never with its data; the sum trains a model that comes back quantised, signed and checked.
+HELP = """Covey: federated learning for fleets of small devices. A device answers a question with one vector,
+never with its data; the sum of the answers trains a compact model, which is signed and checked.
 In this version sums are taken in clear: masks, noise and the ledger are not built yet.
 
 \b
@@ -114,6 +114,11 @@ def _tell(error: BaseException) -> int:
         case click.Abort() | KeyboardInterrupt():
             _say("interrupted")
             return _INTERRUPTED
+        case OSError(filename=str(), strerror=str()):
+            _say(
+                f"{error.filename}: {error.strerror}", "free the disk, or choose a folder that can be written"
+            )
+            return 1
         case _:
             _say(
                 f"unexpected {type(error).__name__}: {error}",

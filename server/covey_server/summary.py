@@ -15,10 +15,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         simulation: Whether the devices were simulated.
         model: Name of the architecture.
         rounds: Training rounds.
-        devices: Most devices in one sum.
+        devices: Most devices in one training sum.
         masks: What hid single answers from the server.
         noise: What made the sums differentially private.
-        accuracy_federated: The federated model on held-out examples, by a query over the fleet.
+        accuracy_federated: The final model on held-out examples of all connected devices, by a query.
         accuracy_central: The same network trained on pooled data. Simulation only.
         accuracy_fp32: The packaged fp32 model in ONNX Runtime, on pooled held-out examples. Simulation only.
         accuracy_int8: The packaged int8 model, likewise. Simulation only.
@@ -26,7 +26,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         package: Path of the signed package.
         package_bytes: Its size.
         latency_p50_us: Median time from raw input to label of the variant that a device would run, µs.
-        seconds: Wall time of the run; of all its parts, if it was resumed.
+        seconds: Wall time of the stages; training counts all rounds, also those before a resume.
     """
 
     name: str

@@ -40,7 +40,7 @@ def _sent(folder: RunFolder) -> str:
     each = ", ".join(
         f"{kind.sums} {kind.kind} answers ({_kilobytes(kind.bytes_per_answer)})" for kind in kinds
     )
-    return f"{each}; {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
+    return f"{each}; at most {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
 
 
 def _kilobytes(count: int) -> str:
