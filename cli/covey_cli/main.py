@@ -102,15 +102,8 @@ def _tell(error: BaseException) -> int:
         case CoveyError():
             _say(error.message, error.hint)
             return error.exit_status
-        case click.exceptions.NoArgsIsHelpError():
-            click.echo(error.format_message(), err=True)
-            return _USAGE
-        case click.UsageError():
-            _say(error.format_message(), f"{error.ctx.command_path} --help" if error.ctx else "covey --help")
-            return _USAGE
         case click.ClickException():
-            _say(error.format_message())
-            return error.exit_code
+            return _tell_usage(error)
         case click.Abort() | KeyboardInterrupt():
             _say("interrupted")
             return _INTERRUPTED
@@ -125,6 +118,17 @@ def _tell(error: BaseException) -> int:
                 "a bug: run it again with COVEY_DEBUG=1 and report the traceback",
             )
             return _BUG
+
+
+def _tell_usage(error: click.ClickException) -> int:
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+        case click.UsageError():
+            _say(error.format_message(), f"{error.ctx.command_path} --help" if error.ctx else "covey --help")
+        case _:
+            _say(error.format_message())
+    return error.exit_code
 
 
 def _say(message: str, hint: str = "") -> None:

@@ -23,7 +23,7 @@ GROUP = "covey.commands"
 # One line each, for a help page that imports none of them. A command of another distribution is listed with
 # that distribution's name instead.
 SUMMARIES: Mapping[str, str] = {
-    "demo": "Train twenty simulated devices together and install the signed model.",
+    "demo": "Train twenty simulated devices and install the signed model.",
     "simulate": "Run the federation that a TOML file describes, on this machine.",
     "infer": "Run a verified model package on inputs.",
     "package": "Check a model package offline, and see what is in it.",

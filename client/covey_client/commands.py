@@ -46,8 +46,8 @@ def infer(
 ) -> None:
     """Run a verified model package on inputs; print the label and its probability, one line for each.
 
-    A device's folder is one with `current` in it: the package in use is run, checked with the device's
-    trusted.pub.pem.
+    A device's folder is one with `current` in it: the package in use is run, checked with the
+    trusted.pub.pem in it. The folder is trusted as a whole: it must be this device's own.
     """
     classifier = Classifier(_verified(package, key), variant.value)
     prediction = classifier.predict(_read_array(inputs))
