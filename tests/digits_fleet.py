@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from flwr.app import ConfigRecord, Context, Message
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
@@ -25,6 +26,8 @@ from covey_strategies.private_sum import PrivateSum
 from covey_strategies.queries import statistics, train, validate
 from covey_strategies.queries.device import Device
 from covey_strategies.wire import from_record, to_record
+
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 SIZES = (40, 25, 12)
 """Training examples a device: unequal, so that a wrong weight shows."""

@@ -106,10 +106,10 @@ tasks: st.SearchStrategy[Task] = st.one_of(
     st.builds(Statistics, st.integers(1, 1 << 31)),
     st.builds(
         Train,
-        epochs=st.integers(1, 1 << 31),
-        batch_size=st.integers(1, 1 << 31),
+        epochs=st.integers(1, 1000),
+        batch_size=st.integers(1, 1 << 16),
         learning_rate=st.floats(0, 1e9, exclude_min=True),
-        momentum=st.floats(0, 1e9),
+        momentum=st.floats(0, 1, exclude_max=True),
         gradient_clip=st.floats(0, 1e9),
         proximal_mu=st.floats(0, 1e9),
         weighting=st.sampled_from(["devices", "examples"]),
@@ -125,19 +125,19 @@ scalings = st.lists(channel, min_size=1, max_size=6).map(
 
 @st.composite
 def any_plan(draw: st.DrawFn) -> Plan:
-    cohort = draw(st.integers(1, 1000))
+    cohort = draw(st.integers(2, 1000))
     names = draw(st.lists(st.text(max_size=9), min_size=1, max_size=4, unique=True))
     wanted = {name: (draw(st.integers(1, 1 << 30)), draw(st.floats(1e-9, 1e5))) for name in names}
     return Plan(
         run=draw(st.text(min_size=1, max_size=128)),
-        round=draw(st.integers(0, 1 << 40)),
+        round=draw(st.integers(0, 999_999)),
         model=draw(st.text(min_size=1, max_size=128)),
         model_sha256=draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
         preprocessing=draw(st.none() | scalings),
         task=draw(tasks),
         parts=scaled(wanted, cohort),
         cohort=cohort,
-        minimum=draw(st.integers(1, cohort)),
+        minimum=draw(st.integers(2, cohort)),
     )
 
 
@@ -161,7 +161,7 @@ def assert_checked(plan: Plan) -> None:
     """What every later line of code relies on."""
     assert plan.version == 1
     assert (plan.masks, plan.noise) == ("none", "none")
-    assert 1 <= plan.minimum <= plan.cohort
+    assert 2 <= plan.minimum <= plan.cohort
     assert len({part.name for part in plan.parts}) == len(plan.parts) > 0
     assert all(part.length > 0 and part.scale > 0 and 0 < part.clip < math.inf for part in plan.parts)
     assert fits(plan.parts, plan.cohort)
@@ -284,6 +284,10 @@ def test_more_after_the_plan_is_refused() -> None:
         put("task", "epochs", 0),
         put("task", "learning_rate", 0.0),
         put("task", "momentum", -0.1),
+        put("task", "momentum", 1.0),
+        put("task", "epochs", 1001),
+        put("task", "batch_size", (1 << 16) + 1),
+        put("round", 1_000_000),
         put("task", "weighting", "loss"),
         put("task", "examples_cap", 0),
         put("secret", "x"),
@@ -335,6 +339,11 @@ def test_a_plan_without_parts_is_refused() -> None:
 
 def test_two_parts_of_one_name_are_refused() -> None:
     assert "two of one name" in refused(changed(put("parts", 1, ["update", 1, 20.0, 1])))
+
+
+def test_a_sum_over_one_device_is_refused() -> None:
+    """It would be that device's answer."""
+    assert refused(changed(put("minimum", 1))) == "a minimum of 1 in a cohort of 5"
 
 
 def test_a_minimum_above_the_cohort_is_refused() -> None:

@@ -125,9 +125,13 @@ def test_proximal_mu_reaches_the_devices_and_holds_them_back() -> None:
 def test_weighting_by_devices_is_the_plain_mean() -> None:
     fleet = flock()
     task = msgspec.structs.replace(TRAIN, weighting="devices")
+    # a sum over one device is refused: each device stands beside its own double
+    doubled = [replace(fleet, devices={node: device, 99: device}) for node, device in fleet.devices.items()]
     alone = [
-        rounds(private(INNER["FedAvg"](), task, asked=asking(minimum=1)), one.grid, parameters(), range(1, 2))
-        for one in (replace(fleet, devices={node: device}) for node, device in fleet.devices.items())
+        rounds(
+            private(INNER["FedAvg"](), task, asked=asking(minimum=2)), pair.grid, parameters(), range(1, 2)
+        )
+        for pair in doubled
     ]
     found = rounds(private(INNER["FedAvg"](), task), fleet.grid, parameters(), range(1, 2))
     assert_close(found, {name: np.mean([each[name] for each in alone], axis=0) for name in found})

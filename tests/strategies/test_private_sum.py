@@ -32,7 +32,7 @@ def answer(to: Question, node: int, values: Sequence[int]) -> Message:
 
 
 def summed(to: Question, messages: list[Message]) -> PrivateSum:
-    return collect(to.plan, to.sent, messages)
+    return collect(to.plan, to.sent, to.cohort, messages)
 
 
 @given(st.permutations(NODES), st.lists(st.integers(-100_000, 100_000), min_size=12, max_size=12))
@@ -124,6 +124,14 @@ def test_a_second_answer_is_named_and_not_counted() -> None:
     assert found.sums["a"].tolist() == [0.002, 0.002]
     assert found.devices == 2
     assert found.refused == ("node 3: a second answer", "node 3: a second answer")
+
+
+def test_a_node_that_was_not_asked_is_named_and_not_counted() -> None:
+    to = asked()
+    good = [answer(to, node, [1, 1, 1]) for node in NODES[:2]]
+    found = collect(to.plan, to.sent, NODES[:2], [*good, answer(to, 5, [500, 500, 500])])
+    assert found.sums["a"].tolist() == [0.002, 0.002]
+    assert (found.devices, found.refused) == (2, ("node 5: was not asked",))
 
 
 def test_a_refused_answer_does_not_take_the_place_of_a_good_one() -> None:

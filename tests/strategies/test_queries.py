@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message
 
 from covey import encode, ring
 from covey import plan as plans
@@ -14,7 +14,7 @@ from covey.encode import Part
 from covey.errors import PlanRefused, RoundAborted
 from covey.examples import Examples, LocalData, Standardise
 from covey.plan import Plan, Statistics, Task, Train, Validate
-from covey_client.app import REFUSED
+from covey_client.app import NOT_SET_UP, REFUSED, build
 from covey_models.evaluation import evaluate
 from covey_models.model import Model
 from covey_models.training import initial, load
@@ -23,6 +23,7 @@ from covey_models.zoo.digits import MODEL
 from covey_simulations.data import wrist
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.recordings import last_quarter
+from covey_simulations.grid import InProcessGrid
 from covey_strategies.asking import Asking, Question, ask_statistics
 from covey_strategies.private_sum import collect
 from covey_strategies.queries import statistics, train, validate
@@ -147,7 +148,8 @@ def test_the_round_goes_on_without_it(task: Task, make: Callable[[], Flock], tol
     asked = question(task, NODES)
     whole, without = flock(), flock([empty(), *dealt()[1:]])
     with_bad, full, expected = (
-        collect(asked.plan, asked.sent, replies(fleet, asked)) for fleet in (make(), whole, without)
+        collect(asked.plan, asked.sent, asked.cohort, replies(fleet, asked))
+        for fleet in (make(), whole, without)
     )
     assert (with_bad.devices, with_bad.refused) == (3, ())
     for part in asked.plan.parts:
@@ -161,6 +163,54 @@ def test_training_that_diverges_is_the_zero_vector() -> None:
         assert not vector_of(message).any()
     assert all("contributed nothing" in line for lines in fleet.logs.values() for line in lines)
     assert [len(lines) for lines in fleet.logs.values()] == [1, 1, 1]
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer() -> None:
+    def full(line: str) -> None:
+        raise OSError(28, "No space left on device", line)
+
+    (device, *_) = with_nan().devices.values()
+    for task, each in ((TRAIN, device), (VALIDATE, replace(device, model=failing(RuntimeError("no"))))):
+        asked = question(task, NODES)
+        vector = answer(asked.plan, asked.parameters, replace(each, log=full))
+        assert vector.tolist() == [0] * asked.plan.length
+
+
+def test_a_failure_is_told_in_one_line() -> None:
+    fleet = with_failure(RuntimeError("first\nsecond\r\n  third"))
+    replies(fleet, question(VALIDATE, NODES))
+    assert fleet.logs[2] == ["round 1: contributed nothing: RuntimeError: first second third"]
+
+
+class Unreadable:
+    """Data that fails when it is looked at, with words of its own."""
+
+    @property
+    def train(self) -> Examples:
+        raise ValueError("patient 17 has a bad window")
+
+    @property
+    def held_out(self) -> Examples:
+        raise ValueError("patient 17 has a bad window")
+
+
+@pytest.mark.parametrize("task", TASKS, ids=kind)
+def test_data_that_cannot_be_read_is_the_zero_vector(task: Task) -> None:
+    fleet = flock()
+    fleet.devices[2] = replace(fleet.devices[2], data=Unreadable())
+    bad, *good = replies(fleet, question(task, NODES))
+    assert not vector_of(bad).any()
+    assert shape_of(bad) == shape_of(good[0])
+    assert fleet.logs[2] == ["round 1: contributed nothing: ValueError: patient 17 has a bad window"]
+
+
+def test_a_device_that_is_not_set_up_says_nothing_of_why(capsys: pytest.CaptureFixture[str]) -> None:
+    def device_of(context: Context) -> Device:
+        raise OSError(5, "Input/output error", f"/data/patient-{context.node_id}.npz")
+
+    (reply,) = InProcessGrid(build(device_of), [2]).send_and_receive(question(TRAIN, [2, 3]).messages()[:1])
+    assert (reply.error.code, reply.error.reason) == (REFUSED, NOT_SET_UP)
+    assert "patient-2" in capsys.readouterr().err
 
 
 def test_a_huge_learning_rate_is_no_way_to_a_long_answer() -> None:
@@ -292,7 +342,19 @@ def test_parameters_of_another_network_are_refused(task: Task) -> None:
     if isinstance(task, Train):
         plan = msgspec.structs.replace(plan, parts=train.parts(task, strange, len(NODES)))
     (reply, *_) = replies(flock(), sent_with(replanned(asked, plan), strange))
-    assert reply.error.reason == "the parameters do not fit digits"
+    assert reply.error.reason == "the parameters do not fit the device's model"
+
+
+@pytest.mark.parametrize("task", TASKS, ids=kind)
+def test_the_answer_itself_checks_the_parameters(task: Task) -> None:
+    (device, *_) = flock().devices.values()
+    asked = question(task, NODES)
+    with pytest.raises(PlanRefused, match="not those that the plan names"):
+        answer(asked.plan, parameters(9), device)
+    strange = {name: array for name, array in parameters().items() if name != "0.bias"}
+    plan = msgspec.structs.replace(asked.plan, model_sha256=digest(strange))
+    with pytest.raises(PlanRefused, match="do not fit digits"):
+        answer(plan, strange, device)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +380,7 @@ def test_a_message_without_a_plan_is_refused() -> None:
     (message, *_) = question(TRAIN, NODES).messages()
     message.content["plan"] = ConfigRecord()
     (reply,) = flock().grid.send_and_receive([message])
-    assert (reply.error.code, reply.error.reason) == (REFUSED, "a message without a plan or a model")
+    assert (reply.error.code, reply.error.reason) == (REFUSED, "a plan or a model of another type")
 
 
 # -- train
@@ -391,7 +453,7 @@ def test_parts_of_training_name_a_weight_only_where_one_is_used() -> None:
 def test_validation_counts_are_those_of_a_pooled_evaluation(preprocessing: Standardise | None) -> None:
     fleet = flock()
     asked = question(VALIDATE, NODES, preprocessing=preprocessing)
-    collected = collect(asked.plan, asked.sent, replies(fleet, asked))
+    collected = collect(asked.plan, asked.sent, asked.cohort, replies(fleet, asked))
     found = validate.read(collected.sums, MODEL.classes)
     pooled = Examples.join([device.data.held_out for device in fleet.devices.values()])
     expected = evaluate(_network(asked.parameters), scaled_inputs(pooled, preprocessing), MODEL.classes)
@@ -412,7 +474,7 @@ def test_counts_above_the_cap_are_clipped_to_it() -> None:
 def test_nobody_with_held_out_examples_is_no_accuracy() -> None:
     asked = question(VALIDATE, NODES)
     fleet = flock([LocalData(local.train, empty().held_out) for local in dealt()])
-    collected = collect(asked.plan, asked.sent, replies(fleet, asked))
+    collected = collect(asked.plan, asked.sent, asked.cohort, replies(fleet, asked))
     found = validate.read(collected.sums, MODEL.classes)
     assert np.isnan(found.accuracy)
     assert np.isnan(found.loss)

@@ -4,10 +4,11 @@ from io import BytesIO
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from numpy.typing import NDArray
 
 from covey import plan as plans
 from covey import ring
-from covey.arrays import digest
+from covey.arrays import digest, layout_of
 from covey.errors import ProtocolError
 from covey.plan import Task
 from covey.ring import Ring
@@ -22,6 +23,7 @@ from covey_strategies.wire import (
     from_record,
     plan_messages,
     read_answer,
+    read_parameters,
     read_plan,
     to_record,
 )
@@ -70,7 +72,8 @@ def test_a_plan_arrives_as_it_was_sent(task: Task, kind: str) -> None:
     assert {message.metadata.message_type for message in messages} == {kind}
     sent, plan, model = read_plan(messages[1])
     assert (sent, plan) == (asked.sent, asked.plan)
-    assert digest(model) == plan.model_sha256 == digest(parameters())
+    read = read_parameters(model, layout_of(parameters()))
+    assert digest(read) == plan.model_sha256 == digest(parameters())
 
 
 def test_an_answer_arrives_as_it_was_sent() -> None:
@@ -216,21 +219,64 @@ def npy(array: object) -> bytes:
     return file.getvalue()
 
 
+FITS = layout_of({"0.weight": np.zeros(1, np.float32)})
+
+
 @pytest.mark.parametrize(
-    "array",
-    [
-        Array("float32", (1,), "numpy.ndarray", b""),
-        Array("float32", (1,), "numpy.ndarray", b"no array"),
-        Array("float32", (1,), "numpy.ndarray", npy([1.0])[:-1]),
-        Array("float32", (1,), "covey.ring32", bytes(4)),
-        Array("object", (1,), "numpy.ndarray", npy([object()])),
-        Array("str", (1,), "numpy.ndarray", npy(["a"])),
-    ],
-    ids=["empty", "no array", "torn", "another encoding", "pickled", "text"],
+    "data",
+    [b"", b"no array", npy(np.ones(1, np.float32))[:-1], npy(np.ones(1)), npy([object()]), npy(["a"])],
+    ids=["empty", "no array", "torn", "doubles", "pickled", "text"],
 )
-def test_a_malformed_array_is_refused(array: Array) -> None:
-    with pytest.raises(ProtocolError, match="a malformed array: "):
-        from_record(ArrayRecord({"0.weight": array}))
+def test_a_malformed_array_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError, match="a malformed array: ") as caught:
+        read_parameters(ArrayRecord({"0.weight": Array("float32", (1,), "numpy.ndarray", data)}), FITS)
+    assert caught.value.blame == "server"
+
+
+def test_an_array_of_another_shape_than_it_says_is_refused() -> None:
+    lying = Array("float32", (1,), "numpy.ndarray", npy(np.zeros(2, np.float32)))
+    with pytest.raises(ProtocolError, match="another shape than it says"):
+        read_parameters(ArrayRecord({"0.weight": lying}), FITS)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"1.weight": np.zeros(1, np.float32)},
+        {"0.weight": np.zeros((1, 1), np.float32)},
+        {"0.weight": np.zeros(1, np.float64)},
+        {"0.weight": np.zeros(1, np.float32), "1.weight": np.zeros(1, np.float32)},
+    ],
+    ids=["nothing", "another name", "another shape", "doubles", "one more"],
+)
+def test_parameters_that_do_not_fit_are_not_decoded(
+    record: dict[str, NDArray[np.generic]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("covey.package.npy.decode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ProtocolError, match="do not fit the device's model"):
+        read_parameters(ArrayRecord({name: Array(value) for name, value in record.items()}), FITS)
+
+
+def test_parameters_that_are_not_finite_are_refused() -> None:
+    record = ArrayRecord({"0.weight": Array(np.array([np.nan], np.float32))})
+    with pytest.raises(ProtocolError, match="a malformed array"):
+        read_parameters(record, FITS)
+
+
+def test_a_plan_under_another_kind_of_message_is_refused() -> None:
+    (message, *_) = question(VALIDATE, [2, 3]).messages()
+    with pytest.raises(ProtocolError, match="another kind of message"):
+        read_plan(Message(message.content, 2, "train"))
+
+
+def test_a_devices_words_are_cut_and_made_plain_for_the_operators_terminal() -> None:
+    hostile = "\x1b[2J\ncovey: round 30/30: accuracy 1.000 " + "x" * 10_000
+    message = Message(Error(1000, hostile), reply_to=request())
+    with pytest.raises(ProtocolError) as caught:
+        read_answer(message, ASKED.plan, DIGEST)
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 250
 
 
 def test_parameters_come_back_sorted_and_bit_for_bit() -> None:
