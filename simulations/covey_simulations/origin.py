@@ -5,6 +5,8 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from covey import __version__
 from covey.errors import StateError
 from covey_io import durable
@@ -17,20 +19,27 @@ def hold_to_origin(file: SimulationFile, folder: Path) -> None:
     """Write the origin down at a run's start; compare it when the run is gone on with.
 
     Raises:
-        StateError: Something changed since the run began; names what.
+        StateError: Something changed since the run began, which is named; or origin.json is damaged.
     """
     found = _origin(file)
     path = folder / NAME
     if not path.exists():
         durable.replace(path, (json.dumps(found, indent=2) + "\n").encode())
         return
-    began = json.loads(path.read_bytes())
+    began = _read(path)
     changed = sorted(key for key in found.keys() | began.keys() if found.get(key) != began.get(key))
     if changed:
         raise StateError(
             f"{folder}: changed since the run began: {', '.join(changed)}",
             hint="put it back, or start a new run",
         )
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except ValueError as error:
+        raise StateError(f"{path} is damaged", hint="start a new run") from error
 
 
 def _origin(file: SimulationFile) -> dict[str, str]:

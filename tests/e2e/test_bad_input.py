@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,12 +120,12 @@ def terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: py
 Tree = dict[Path, str]
 
 
-def tree(folder: Path, *, but: tuple[str, ...] = ("lock",)) -> Tree:
-    """Digest of every file below a folder."""
+def tree(folder: Path) -> Tree:
+    """Digest of every file below a folder, but for locks."""
     return {
         path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in but
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
@@ -227,6 +227,7 @@ def test_a_model_that_cannot_be_used(
     (tmp_path / "mine.py").write_text(MODEL.format(forward="return self.linear(x.flatten(1))"))
     (tmp_path / "broken.py").write_text(MODEL.format(forward="return x.nothing"))
     line = terminal.refused(BAD_INPUT, "simulate", "small.toml", *small.sets(*overrides))
+    assert not (tmp_path / "runs" / "small").exists()
     assert said in line or (said == "broken.py" and "mine" in line)
 
 
@@ -253,9 +254,10 @@ def test_a_model_that_cannot_be_used(
     ],
 )
 def test_data_that_is_missing_is_named_with_what_provides_it(
-    terminal: Terminal, overrides: list[str], named: str, step: str
+    terminal: Terminal, stopped: Path, overrides: list[str], named: str, step: str
 ) -> None:
-    line = terminal.refused(BAD_INPUT, "simulate", "small.toml", *small.sets(*overrides))
+    with untouched(stopped.parent):  # the earlier run of that name is not even moved
+        line = terminal.refused(BAD_INPUT, "simulate", "small.toml", *small.sets(*overrides))
     what, _, following = line.partition(" -> ")
     assert named in what
     assert step in following
@@ -326,6 +328,23 @@ def test_a_run_in_which_every_device_fails_ends_in_one_line(terminal: Terminal, 
     assert [path.stem for path in logs] == ["attic", "cellar", "kitchen"]
 
 
+@pytest.mark.parametrize("name", ["mine.py", "homes/cellar.npz"])
+def test_a_run_whose_model_or_data_changed_is_not_gone_on_with(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    own_data(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Coordinator, "_train", up_to(1))
+        terminal.refused(CANNOT_GO_ON, "simulate", "own.toml")
+    if name.endswith(".py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# another\n")
+    else:
+        with_inputs(tmp_path / name, 0.25)
+    with untouched(tmp_path / "runs"):
+        line = terminal.refused(CANNOT_GO_ON, "simulate", "--resume", "runs/small")
+    assert line.startswith(f"covey: runs/small: changed since the run began: {name} -> ")
+
+
 def test_too_few_devices_are_told_with_what_to_change(terminal: Terminal) -> None:
     line = terminal.refused(
         CANNOT_GO_ON, "simulate", "small.toml", *QUICK, "--set", "federation.minimum_devices=14"
@@ -338,21 +357,26 @@ def test_too_few_devices_are_told_with_what_to_change(terminal: Terminal) -> Non
 # Runs that are there
 
 
+def up_to(last: int) -> Callable[..., Any]:
+    """Training that fails after a round, in the place of `Coordinator._train`."""
+    train = Coordinator._train
+
+    def limited(self: Coordinator, strategy: Any, server_round: int, parameters: Any) -> Any:
+        if server_round > last:
+            raise RoundAborted("the fleet went to sleep")
+        return train(self, strategy, server_round, parameters)
+
+    return limited
+
+
 @pytest.fixture(scope="module")
 def half_way(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small.toml and runs/small, stopped after round 2 of 4."""
     folder = tmp_path_factory.mktemp("half")
     small.write(folder)
-    train = Coordinator._train
-
-    def two_rounds(self: Coordinator, strategy: Any, server_round: int, parameters: Any) -> Any:
-        if server_round > 2:
-            raise RoundAborted("the fleet went to sleep")
-        return train(self, strategy, server_round, parameters)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(Coordinator, "_train", two_rounds)
+        patch.setattr(Coordinator, "_train", up_to(2))
         assert run(["simulate", "small.toml", *QUICK, "--set", "federation.rounds=4"]) == CANNOT_GO_ON
     assert [path.name for path in sorted((folder / "runs/small/checkpoints").iterdir())] == [
         "round-000001.ckpt",
@@ -428,7 +452,7 @@ def test_a_run_whose_configuration_is_not_its_own_is_refused(
     )
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "sums.jsonl", "run.json"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "sums.jsonl", "run.json", "origin.json"])
 def test_a_damaged_record_is_named(terminal: Terminal, stopped: Path, name: str) -> None:
     path = stopped / name
     path.write_bytes(b"{]\n" + path.read_bytes())
@@ -470,7 +494,15 @@ def test_a_file_in_the_place_of_a_run_is_left_there(terminal: Terminal, tmp_path
     (tmp_path / "runs" / "small").write_text("mine")
     with untouched(tmp_path / "runs"):
         line = terminal.refused(BAD_INPUT, "simulate", "small.toml")
-    assert line.startswith("covey: runs/small is not a folder -> ")
+    assert line.startswith("covey: runs/small is there and is not a run -> move it away")
+
+
+def test_a_folder_in_the_place_of_a_run_is_left_there(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "small").mkdir(parents=True)
+    (tmp_path / "runs" / "small" / "thesis.txt").write_text("mine")
+    with untouched(tmp_path / "runs"):
+        line = terminal.refused(BAD_INPUT, "simulate", "small.toml")
+    assert line.startswith("covey: runs/small is there and is not a run -> move it away")
 
 
 # Packages
@@ -549,7 +581,7 @@ def test_a_run_that_is_going_on_is_held_and_ctrl_c_says_how_to_go_on(
             for other in (["small.toml"], ["--resume", "runs/small"]):
                 line = terminal.refused(BAD_INPUT, "simulate", *other)
                 assert line == "covey: runs/small is in use by another process -> wait for it, or stop it"
-        assert [each.name for each in path.parent.iterdir()] == ["small"]
+        assert [each.name for each in path.parent.iterdir() if each.suffix != ".lock"] == ["small"]
         process.send_signal(signal.SIGCONT)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -590,7 +622,9 @@ def test_ctrl_c_at_any_second_says_one_line(tmp_path: Path) -> None:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-        if process.returncode != 0:
+        begun = (tmp_path / "runs" / "small" / "run.json").exists()
+        if process.returncode == -signal.SIGINT:
+            assert not begun  # Python itself was still starting
+        elif process.returncode != 0:
             line = one_line(process.returncode, STOPPED, errors)
-            begun = (tmp_path / "runs" / "small" / "run.json").exists()
             assert ("--resume runs/small" in line) is begun, f"after {tenths / 10} s"
