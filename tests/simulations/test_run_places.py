@@ -1,7 +1,6 @@
 """Where a run begins, and what it must find unchanged to go on."""
 
 import multiprocessing
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import msgspec
