@@ -105,7 +105,7 @@ def _print_table(contents: Contents) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in _rows(contents):
-        table.add_row(label, Text(value))
+        table.add_row(label, Text(_printable(value)))
     console = Console(highlight=False)
     console.print(table)
     card = contents.files[CARD].decode("utf-8", "replace")

@@ -56,6 +56,6 @@ def log_lines(folder: Path, most: int) -> tuple[str, ...]:
     lines = [
         f"{path.stem}: {line}"
         for path in sorted(folder.glob("*.log"))
-        for line in path.read_text().splitlines()
+        for line in path.read_text("utf-8", "replace").splitlines()
     ]
     return tuple(lines[-most:])

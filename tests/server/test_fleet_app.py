@@ -8,7 +8,7 @@ from flwr.app import Context, RecordDict
 from flwr.app.user_config import UserConfig
 from sklearn.datasets import load_digits
 
-from covey.errors import InputError, TooFewDevices
+from covey.errors import InputError, StateError, TooFewDevices
 from covey.examples import Examples, LocalData
 from covey.package.archive import unpack
 from covey.package.verify import verify
@@ -88,9 +88,18 @@ def test_a_missing_key_in_the_manifest_is_named(
     assert f"[tool.flwr.app.config]: {missing}: " in capsys.readouterr().err
 
 
-def test_a_signing_key_is_private_and_kept(tmp_path: Path) -> None:
+def test_a_signing_key_is_private_and_kept_whoever_made_it(tmp_path: Path) -> None:
     keys = release_keys(tmp_path / "keys")
     assert (tmp_path / "keys/release.pem").stat().st_mode & 0o777 == 0o600
     assert release_keys(tmp_path / "keys") == keys
-    (tmp_path / "keys/release.pub.pem").unlink()  # a power cut before the pair was whole
-    assert release_keys(tmp_path / "keys") != keys
+    (
+        tmp_path / "keys/release.pub.pem"
+    ).unlink()  # an operator's own, or a power cut before the pair was whole
+    assert release_keys(tmp_path / "keys") == keys
+    assert (tmp_path / "keys/release.pub.pem").read_bytes() == keys.public
+
+
+def test_an_unfinished_run_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    app.open_or_create(tmp_path / "pilot", file(rounds=2))
+    with pytest.raises(StateError, match="another configuration"):
+        app.open_or_create(tmp_path / "pilot", file(rounds=3))
