@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 JOBS ?= 2
 
-.PHONY: help demo test test-long check lint types floors format clean
+.PHONY: help demo test test-kill test-long check lint types floors format clean
 
 help:
 	@echo "make demo       install what it needs, train twenty devices, open nothing, print the report's path"
 	@echo "make test       install what it needs, run the tests (minutes)"
+	@echo "make test-kill  real runs and the demo killed at random times, and resumed (minutes)"
 	@echo "make test-long  the slow tests too"
 	@echo "make check      formatting, lint, types, import floors, tests"
 	@echo "make format     let ruff rewrite"
@@ -34,6 +35,10 @@ demo: $(VENV)/.sim
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m "not long"
+
+# The share of the slow tests that continuous integration runs: kills of real processes, some minutes.
+test-kill: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_crash.py
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)

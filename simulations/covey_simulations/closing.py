@@ -13,7 +13,7 @@ def closing_lines(found: Summary, folder: RunFolder) -> list[str]:
         f"trained     {found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s",
         f"accuracy    {_accuracies(found)}",
         f"package     {found.package}, {_kilobytes(found.package_bytes)}, signed, installed{_latency(found)}",
-        f"left each   device: {_sent(folder)}",
+        f"sent        by each device: {_sent(folder)}",
         f"protection  masks: {found.masks}, noise: {found.noise}; the server saw every vector: no privacy",
         f"model       sha256 {found.model_sha256}",
         f"figures     {path / 'summary.json'}, {path / 'metrics.csv'}",
@@ -37,9 +37,7 @@ def _latency(found: Summary) -> str:
 
 def _sent(folder: RunFolder) -> str:
     kinds = sent(folder.sum_rows())
-    each = ", ".join(
-        f"{kind.sums} {kind.kind} answers ({_kilobytes(kind.bytes_per_answer)})" for kind in kinds
-    )
+    each = ", ".join(f"{kind.sums} {kind.kind} ({_kilobytes(kind.bytes_per_answer)})" for kind in kinds)
     return f"{each}; at most {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
 
 

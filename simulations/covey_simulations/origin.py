@@ -50,5 +50,6 @@ def _origin(file: SimulationFile) -> dict[str, str]:
 def _files(file: SimulationFile) -> list[Path]:
     """The person's own files that decide the result."""
     model = [Path(file.model.file)] if file.model.file else []
-    data = sorted(Path(file.data.path).glob("*.npz")) if file.data.source == "folder" else []
+    folder = Path(file.data.path)
+    data = [*sorted(folder.glob("*.npz")), *folder.glob("labels.txt")] if file.data.source == "folder" else []
     return model + data

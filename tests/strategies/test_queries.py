@@ -434,7 +434,7 @@ def test_the_mean_by_hand() -> None:
     found = train.read(by_devices, sums, model, 3)
     assert found.update["w"].tolist() == [1.0, -2.0]
     assert found.loss == 1.5
-    with pytest.raises(RoundAborted, match="no device had an example"):
+    with pytest.raises(RoundAborted, match="no device contributed anything"):
         train.read(TRAIN, sums | {"weight": np.array([0.0])}, model, 3)
 
 

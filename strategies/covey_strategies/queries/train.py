@@ -74,10 +74,13 @@ def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> Tr
         devices: Devices in the sum, ≥ 1.
 
     Raises:
-        RoundAborted: The weights add up to nothing: no device had an example.
+        RoundAborted: The weights add up to nothing: no device had an example, or all failed.
     """
     weight = float(devices) if task.weighting == "devices" else float(sums["weight"][0])
     if weight <= 0:
-        raise RoundAborted("no device had an example to train on", hint="give at least one device data")
+        raise RoundAborted(
+            "no device contributed anything: none has an example, or training failed on all",
+            hint="the devices' own logs say which; lower training.learning_rate if it diverged",
+        )
     update = layout_of(parameters).unflatten(sums["update"] / weight)
     return TrainSum(update, float(sums["loss"][0]) / weight)
