@@ -80,7 +80,7 @@ def test_it_says_what_left_each_device(run: Ended) -> None:
     (line,) = (line for line in run.lines() if line.startswith("sent "))
     assert "by each device: " in line
     assert "3 train (10.0 kB)" in line
-    assert "1 validate answers (0.2 kB)" in line
+    assert "1 validate (0.2 kB)" in line
     assert line.endswith("0.03 MB in all")  # 4 (13 + 3 · 2500 + 50) bytes
 
 

@@ -11,22 +11,11 @@ import numpy as np
 
 from covey.errors import DataError
 from covey.examples import Examples, LocalData
+from covey_models.zoo.images import LABELS
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.idx import read_idx
 
 FOLDER: Final = Path("/usr/share/datasets/fashion-mnist")
-LABELS: Final = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
 TRAINING: Final = 60_000
 TEST: Final = 10_000
 SIDE: Final = 28
