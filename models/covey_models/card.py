@@ -174,7 +174,7 @@ def _training(facts: CardFacts) -> list[str]:
     return [
         "## How it was trained",
         "",
-        "Federated: raw examples stayed on the devices.",
+        "Federated: a device answers with vectors, not with examples.",
         "",
         f"- Devices: {_stated(facts.devices)}",
         f"- Rounds: {_stated(facts.rounds)}",

@@ -18,7 +18,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from covey.arrays import digest
-from covey.errors import ConfigError, CoveyError, InputError, StateError, TooFewDevices
+from covey.errors import ConfigError, InputError, StateError, TooFewDevices
 from covey.package.contents import Draft
 from covey_io import durable, settings
 from covey_models.card import CardFacts, card
@@ -39,15 +39,15 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the federation that the run's configuration names; stops with one line on an error."""
-    try:
-        file = settings.load(Path(_text(context, "federation")), FederationFile)
-        path = Path(_text(context, "runs")) / file.name
-        with RunFolder(path).locked():
-            run(grid, file, open_or_create(path, file))
-    except CoveyError as error:
-        sys.stderr.write(f"covey: {error}\n")
-        raise SystemExit(error.exit_status) from error
+    """Run the federation that the run's configuration names.
+
+    Raises:
+        CoveyError: Flower shows it in the run's status and stream; an exit status would be lost on the way.
+    """
+    file = settings.load(Path(_text(context, "federation")), FederationFile)
+    path = Path(_text(context, "runs")) / file.name
+    with RunFolder(path).locked():
+        run(grid, file, open_or_create(path, file))
 
 
 def run(grid: Grid, file: FederationFile, folder: RunFolder) -> None:

@@ -41,8 +41,8 @@ def demo(
     """Train twenty simulated devices on real wrist motion and install the signed model.
 
     Ten people did seven shoulder exercises with a motion sensor on each wrist: twenty devices, each with
-    one person's one arm. They train a network of some thousand parameters together; the recordings stay
-    on their devices. The model is exported, quantised, packaged, signed, installed into a device's slot
+    one person's one arm. They train a network of some thousand parameters together; here one process
+    plays all of them. The model is exported, quantised, packaged, signed, installed into a device's slot
     and run. Everything lands in runs/demo; the last line printed is the report's path.
 
     In this version the sum of the devices' answers is taken in clear: no masks, no noise, no privacy

@@ -122,4 +122,5 @@ class LiveProgress:
 
 def progress(console: Console) -> PlainProgress | LiveProgress:
     """The display that suits where the output goes."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    redrawn = console.is_terminal and not console.is_dumb_terminal
+    return LiveProgress(console) if redrawn else PlainProgress(console)

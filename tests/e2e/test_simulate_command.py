@@ -78,7 +78,7 @@ def test_the_closing_text_has_at_most_ten_lines(done: Done) -> None:
         "trained",
         "accuracy",
         "package",
-        "left",
+        "sent",
         "protection",
         "model",
         "figures",

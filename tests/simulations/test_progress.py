@@ -17,7 +17,14 @@ def ended(
 
 
 def terminal(width: int = 160) -> Console:
-    return Console(force_terminal=True, file=StringIO(), width=width, color_system=None, legacy_windows=False)
+    return Console(
+        force_terminal=True,
+        file=StringIO(),
+        width=width,
+        color_system=None,
+        legacy_windows=False,
+        _environ={"TERM": "xterm-256color"},  # whatever terminal the tests run in
+    )
 
 
 def log(width: int = 80) -> Console:

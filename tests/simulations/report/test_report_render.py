@@ -361,7 +361,7 @@ def test_confusion_counts_are_shown_and_shaded(usual: Page) -> None:
         ("no round validated", "Not measured: no round was validated."),
         ("no round", "No round was completed."),
         ("no round", "Its accuracy was not measured."),
-        ("no round", "Nothing left any device: no private sum was completed."),
+        ("no round", "Nothing left any device: no sum was completed."),
         ("some losses NaN", "In 5 rounds the loss was not a number"),
         ("all losses NaN", "Not measured: the loss was not a number in any round."),
         ("two thousand rounds", "A point is the mean of up to 5 neighbouring rounds."),
