@@ -52,7 +52,7 @@ class Stream:
             raise ValueError(f"{count} bytes of a stream of {LIMIT}, {self._taken} of them taken")
         self._taken += count
         out = np.empty(count, np.uint8)
-        view, zeros = memoryview(out), memoryview(_ZEROS)
+        view, zeros = out.data, memoryview(_ZEROS)
         for start in range(0, count, len(zeros)):
             piece = view[start : start + len(zeros)]
             self._cipher.update_into(zeros[: len(piece)], piece)
