@@ -81,9 +81,10 @@ class Local:
         order = torch.randperm(len(y), generator=generator)
         for index in torch.tensor_split(order, max(1, round(len(y) / size))):
             batch = x[index] if self.augment is None else self.augment(x[index], generator)
-            yield self._scaled(batch), y[index]
+            yield self.scaled(batch), y[index]
 
-    def _scaled(self, batch: Tensor) -> Tensor:
+    def scaled(self, batch: Tensor) -> Tensor:
+        """Inputs in the data's units as the network wants them."""
         if self.preprocessing is None:
             return batch
         return torch.from_numpy(self.preprocessing.apply(batch.numpy()))
