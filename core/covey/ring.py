@@ -1,9 +1,12 @@
 """Arithmetic of integer vectors modulo R = 2^32: what devices send and the server adds.
 
-A sum of signed values is read back exactly as long as its magnitude stays below R / 2.
+A sum of signed values is read back exactly as long as its magnitude stays below R / 2. A smaller modulus 2^b
+divides R, so nothing but the ends knows of it: elements are sent as their low b bits, and the total is
+centred in b bits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +16,29 @@ Ring = NDArray[np.uint32]
 BITS = 32
 HALF = 1 << (BITS - 1)
 
+FEWEST_BITS: Final = 16
+"""Smallest b of a modulus 2^b."""
+
+# As many elements of b bits as a word has bits are b whole words; so many groups are packed at a time.
+_WORD: Final = 64
+_GROUP: Final = _WORD
+_GROUPS: Final = 2048
+
 
 def wrap(values: NDArray[np.int64]) -> Ring:
     """Signed integers into the ring."""
     return (values & ((1 << BITS) - 1)).astype(np.uint32)
 
 
-def centre(values: Ring) -> NDArray[np.int64]:
-    """The representative of each element in [-R/2, R/2)."""
-    return values.view(np.int32).astype(np.int64)
+def centre(values: Ring, bits: int = BITS) -> NDArray[np.int64]:
+    """The representative of each element's low `bits` bits in [-2^(bits-1), 2^(bits-1)).
+
+    Raises:
+        ValueError: `bits` is not in 16 .. 32.
+    """
+    _check(bits)
+    above = BITS - bits
+    return (values << np.uint32(above)).view(np.int32).astype(np.int64) >> above
 
 
 def add(vectors: Iterable[Ring], length: int) -> Ring:
@@ -46,3 +63,91 @@ def from_bytes(data: bytes, length: int) -> Ring:
     if len(data) != 4 * length:
         raise ValueError(f"{len(data)} bytes where {4 * length} were expected")
     return np.frombuffer(data, "<u4").astype(np.uint32)
+
+
+def packed_size(length: int, bits: int) -> int:
+    """Bytes that `pack` makes of `length` elements."""
+    return -(-length * bits // 8)
+
+
+def pack(vector: Ring, bits: int) -> bytes:
+    """The low `bits` bits of each element without gaps, lowest first: element i begins at bit i·bits.
+
+    Args:
+        vector: Shape (length,).
+        bits: 16 .. 32; with 32 the same as `to_bytes`.
+
+    Returns:
+        `packed_size(length, bits)` bytes; bits after the last element are zero.
+
+    Raises:
+        ValueError: `bits` is not in 16 .. 32.
+    """
+    _check(bits)
+    if bits == BITS:
+        return to_bytes(vector)
+    words = np.zeros((-(-len(vector) // _GROUP), bits), "<u8")
+    for first in range(0, len(words), _GROUPS):
+        _pack_groups(_grouped(vector, first), words[first : first + _GROUPS], bits)
+    return words.view(np.uint8).ravel()[: packed_size(len(vector), bits)].tobytes()
+
+
+def unpack(data: bytes, length: int, bits: int) -> Ring:
+    """The inverse of `pack`, and strict: one spelling for each vector.
+
+    Raises:
+        ValueError: Not exactly `packed_size(length, bits)` bytes, bits set after the last element, or `bits`
+            is not in 16 .. 32.
+    """
+    _check(bits)
+    if bits == BITS:
+        return from_bytes(data, length)
+    size = packed_size(length, bits)
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes where {size} were expected")
+    spare = 8 * size - length * bits
+    if data and data[-1] >> (8 - spare):
+        raise ValueError("bits set after the last element")
+    elements = np.empty((-(-length // _GROUP), _GROUP), np.uint32)
+    for first in range(0, len(elements), _GROUPS):
+        group = elements[first : first + _GROUPS]
+        start = 8 * bits * first
+        padded = data[start : start + 8 * bits * len(group)].ljust(8 * bits * len(group), b"\0")
+        _unpack_groups(np.frombuffer(padded, "<u8").reshape(-1, bits), group, bits)
+    return elements.ravel()[:length]
+
+
+def _check(bits: int) -> None:
+    if not FEWEST_BITS <= bits <= BITS:
+        raise ValueError(f"elements of {bits} bits, not of {FEWEST_BITS} to {BITS}")
+
+
+def _grouped(vector: Ring, first: int) -> Ring:
+    """Elements in groups, from group `first` on; the last one is filled up with zeros."""
+    piece = vector[_GROUP * first : _GROUP * (first + _GROUPS)]
+    return np.pad(piece, (0, -len(piece) % _GROUP)).reshape(-1, _GROUP)
+
+
+def _places(bits: int) -> Iterator[tuple[int, int, int]]:
+    """For each pair of elements its number, the word that it begins in, and the bit."""
+    for pair in range(_GROUP // 2):
+        yield pair, *divmod(2 * bits * pair, _WORD)
+
+
+def _pack_groups(elements: Ring, words: NDArray[np.uint64], bits: int) -> None:
+    low = (elements & np.uint32((1 << bits) - 1)).astype(np.uint64)
+    pairs = low[:, 0::2] | low[:, 1::2] << np.uint64(bits)
+    for pair, word, bit in _places(bits):
+        words[:, word] |= pairs[:, pair] << np.uint64(bit)
+        if bit + 2 * bits > _WORD:
+            words[:, word + 1] |= pairs[:, pair] >> np.uint64(_WORD - bit)
+
+
+def _unpack_groups(words: NDArray[np.uint64], elements: Ring, bits: int) -> None:
+    low = np.uint64((1 << bits) - 1)
+    for pair, word, bit in _places(bits):
+        both = words[:, word] >> np.uint64(bit)
+        if bit + 2 * bits > _WORD:
+            both |= words[:, word + 1] << np.uint64(_WORD - bit)
+        elements[:, 2 * pair] = both & low
+        elements[:, 2 * pair + 1] = both >> np.uint64(bits) & low
