@@ -1,154 +1,182 @@
-"""From named float vectors to one integer vector in the ring, and back from the sum.
+"""From rows of named floats to one integer vector, and back from the sum.
 
-An answer consists of parts (update, loss, counts, …), each clipped to its own L2 norm and scaled to
-integers by its own factor. The whole vector of one device has an integer L2 norm of at most
-Δ = √(Σ_j (s_j C_j)²), which is what noise is later measured against.
+A row is what one unit of privacy contributes: the whole answer of a device, or one example's share of it. A
+row consists of parts (update, loss, counts, …). Each part is clipped to its own L2 norm C_j and multiplied by
+its own scale s_j; then the whole row is rounded at random, again and again until its integer norm is within D2
+of `covey.accounting.norms` (conditional stochastic rounding: Kairouz, Liu, Steinke, ICML 2021,
+arXiv:2102.06387, algorithm 1). A row's norm before rounding is at most Δ = √(Σ_j (s_j C_j)²), which is what
+noise is measured against. Rows are rounded one by one and added as integers: rounding their sum would let one
+row move the result by more.
 """
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from math import isqrt, sqrt
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from covey import ring
+from covey.accounting.norms import rounded_norms
 from covey.errors import InputError
+from covey.stream import Stream
 
 Vectors = dict[str, NDArray[np.float64]]
+Integers = NDArray[np.int64]
 
-FINEST = 1 << 32
+TRIES = 64
+FINEST = 1 << 40
 """Largest scale of a part."""
+
+_SLACK = 2.0**-40  # floating-point bounds are taken this much too small, relative
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """One named piece of an answer.
+    """One named piece of a row.
 
     Attributes:
         name: What it holds.
         length: Number of elements, ≥ 1.
-        clip: C, the largest L2 norm that a device's piece may have, in its own units, > 0.
-        scale: s, integer units per unit, ≥ 1.
+        clip: C, the largest L2 norm that a row's piece may have, in its own units, > 0.
+        scale: s, integer units per unit, > 0.
     """
 
     name: str
     length: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)]
     clip: Annotated[float, msgspec.Meta(gt=0, le=1e18)]
-    scale: Annotated[int, msgspec.Meta(ge=1, le=FINEST)]
-
-    @property
-    def bound(self) -> int:
-        """The largest integer L2 norm of the encoded piece, s·C rounded down."""
-        return int(self.scale * self.clip)
+    scale: Annotated[float, msgspec.Meta(gt=0, le=FINEST)]
 
 
-def sensitivity(parts: Sequence[Part]) -> int:
-    """Δ in integer units: the largest L2 norm of one device's whole vector, rounded up."""
-    squared = sum(part.bound**2 for part in parts)
-    return isqrt(squared - 1) + 1 if squared else 0
+class Shape(NamedTuple):
+    """A part before it has a scale.
+
+    Attributes:
+        length: Number of elements.
+        clip: Largest L2 norm of a row's piece.
+        share: Of Δ², relative to the other parts': a larger one means less noise on this part, more on the
+            others.
+    """
+
+    length: int
+    clip: float
+    share: float = 1.0
 
 
-def fits(parts: Sequence[Part], devices: int) -> bool:
-    """Whether the sum over `devices` cannot wrap around: n·Δ < R/2."""
-    return devices * sensitivity(parts) < ring.HALF
+def squared_sensitivity(parts: Sequence[Part]) -> Fraction:
+    """Δ² in integer units, exactly: the largest squared L2 norm of one row before rounding."""
+    return sum(((Fraction(part.scale) * Fraction(part.clip)) ** 2 for part in parts), Fraction(0))
 
 
-def scaled(shapes: Mapping[str, tuple[int, float]], devices: int) -> tuple[Part, ...]:
-    """Parts with the finest scales at which a sum over `devices` cannot wrap around.
+def laid_out(shapes: Mapping[str, Shape], norm: int) -> tuple[Part, ...]:
+    """Parts that share Δ ≤ `norm` among them.
 
     Args:
-        shapes: Length and clip norm by name, in vector order.
-        devices: The most devices that will be summed.
+        shapes: By name, in vector order.
+        norm: Integer units.
 
     Raises:
-        InputError: No integer scale is coarse enough: the clip norms are too large for so many devices.
+        InputError: A part would be scaled out of sight or beyond `FINEST`.
     """
-    room = (ring.HALF - 1) / (devices * sqrt(len(shapes)))
+    whole = sum(shape.share for shape in shapes.values())
     parts = []
-    for name, (length, clip) in shapes.items():
-        scale = min(int((room - 1) / clip), FINEST)
-        if scale < 1:
+    for name, shape in shapes.items():
+        scale = norm * sqrt(shape.share / whole) / shape.clip * (1 - _SLACK)
+        if not scale > 0 or norm < 1:
             raise InputError(
-                f"{name}: a clip norm of {clip:g} over {devices} devices does not fit 32 bits",
+                f"{name}: a clip norm of {shape.clip:g} leaves no resolution in {norm} integer units",
                 hint="lower update_clip or examples_cap, or ask fewer devices",
             )
-        parts.append(Part(name, length, clip, scale))
+        parts.append(Part(name, shape.length, shape.clip, min(scale, float(FINEST))))
     return tuple(parts)
 
 
-def encode(parts: Sequence[Part], values: Mapping[str, NDArray[np.float64]]) -> ring.Ring:
-    """One device's vector: per part clip, scale, round; a non-finite answer becomes the zero vector.
+def finest(length: int, rows: int) -> int:
+    """The largest Δ at which `rows` rows without noise cannot wrap around 2^32; below 1 if there is none."""
+    return (ring.HALF - 1) // rows - isqrt(length) - 2
+
+
+def encode(parts: Sequence[Part], rows: Mapping[str, NDArray[np.float64]], coins: Stream) -> Integers:
+    """The sum of rows, each clipped, scaled and rounded by itself; one that is not finite counts as zero.
 
     Args:
         parts: The plan's parts.
-        values: One float64 vector of the part's length by name.
+        rows: By part, float64 of shape (rows, the part's length).
+        coins: Decide the rounding; privacy does not depend on them, unbiasedness does.
 
     Returns:
-        uint32, the parts' lengths added up.
+        int64, the parts' lengths added up.
 
     Raises:
-        ValueError: A part is missing or has another length (a defect of the caller, not of data).
+        ValueError: A part is missing or has another shape (a defect of the caller, not of data).
     """
-    if set(values) != {part.name for part in parts}:
-        raise ValueError(f"answers {sorted(values)} for parts {[part.name for part in parts]}")
+    scaled = np.concatenate(_scaled(parts, rows), axis=1)
+    norms = rounded_norms(sqrt(squared_sensitivity(parts)), scaled.shape[1])
+    limit = int(norms.l2**2 * (1 - _SLACK))
+    total: Integers = _rounded(scaled, limit, coins).sum(axis=0)
+    return total
+
+
+def _scaled(parts: Sequence[Part], rows: Mapping[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    if set(rows) != {part.name for part in parts}:
+        raise ValueError(f"answers {sorted(rows)} for parts {[part.name for part in parts]}")
     for part in parts:
-        if values[part.name].shape != (part.length,):
-            raise ValueError(f"{part.name}: shape {values[part.name].shape}, expected ({part.length},)")
-    if not is_finite(values):
-        return zero(parts)
-    return np.concatenate([ring.wrap(_round(part, values[part.name])) for part in parts])
+        if rows[part.name].ndim != 2 or rows[part.name].shape[1] != part.length:  # noqa: PLR2004 - a matrix
+            raise ValueError(f"{part.name}: shape {rows[part.name].shape}, expected (rows, {part.length})")
+    finite = np.logical_and.reduce([np.isfinite(rows[part.name]).all(axis=1) for part in parts])
+    return [clip(np.where(finite[:, None], rows[part.name], 0.0), part.clip) * part.scale for part in parts]
 
 
-def is_finite(values: Mapping[str, NDArray[np.float64]]) -> bool:
+def is_finite(rows: Mapping[str, NDArray[np.float64]]) -> bool:
     """Whether no element is NaN or infinite."""
-    return all(bool(np.isfinite(vector).all()) for vector in values.values())
+    return all(bool(np.isfinite(vector).all()) for vector in rows.values())
 
 
-def zero(parts: Sequence[Part]) -> ring.Ring:
-    """What a device sends that has nothing to say: nothing visible depends on its data."""
-    return np.zeros(sum(part.length for part in parts), np.uint32)
+def zero(parts: Sequence[Part]) -> Integers:
+    """What a device with nothing to say contributes; noise is added to it as to any other."""
+    return np.zeros(sum(part.length for part in parts), np.int64)
 
 
-def decode(parts: Sequence[Part], total: ring.Ring) -> Vectors:
+def decode(parts: Sequence[Part], total: Integers) -> Vectors:
     """The sums by part, in each part's units (float64)."""
     sums, start = {}, 0
     for part in parts:
-        sums[part.name] = ring.centre(total[start : start + part.length]) / part.scale
+        sums[part.name] = total[start : start + part.length] / part.scale
         start += part.length
     return sums
 
 
-def _round(part: Part, value: NDArray[np.float64]) -> NDArray[np.int64]:
-    """To the nearest integers, or towards zero where the nearest would leave the integer norm bound."""
-    clipped = clip(value, part.clip) * part.scale
-    nearest = np.rint(clipped).astype(np.int64)
-    return nearest if _norm_within(nearest, part.bound) else _shrunk(clipped, part.bound)
-
-
-def clip(value: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
-    """Scale a vector down to the L2 norm `norm` if it is longer; a non-finite one stays as it is."""
+def clip(rows: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
+    """Scale rows (the last axis) down to the L2 norm `norm` where they are longer; non-finite ones stay."""
     # Through the largest element first: squares of huge values would overflow to infinity.
-    largest = float(np.abs(value).max(initial=0.0))
-    if largest == 0.0 or not np.isfinite(largest):
-        return value
+    largest = np.abs(rows).max(axis=-1, keepdims=True, initial=0.0)
+    usable = (largest > 0) & np.isfinite(largest)
+    safe = np.where(usable, largest, 1.0)
     # numpy's own pairwise sum: BLAS adds in an order that depends on its number of threads.
-    length = largest * sqrt(float(np.sum((value / largest) ** 2)))
-    return value * (norm / length) if length > norm else value
+    length = safe * np.sqrt(np.sum((rows / safe) ** 2, axis=-1, keepdims=True))
+    return np.where(usable & (length > norm), rows * (norm / np.where(length > 0, length, 1.0)), rows)
 
 
-def _shrunk(clipped: NDArray[np.float64], bound: int) -> NDArray[np.int64]:
-    truncated = np.trunc(clipped).astype(np.int64)
-    while not _norm_within(truncated, bound):  # a last-bit excess of floating-point scaling
-        truncated -= np.sign(truncated)
-    return truncated
+def _rounded(scaled: NDArray[np.float64], limit: int, coins: Stream) -> Integers:
+    """Rows at random to one of the two neighbouring integers, unbiased but for the condition on the norm."""
+    below = np.floor(scaled)
+    share = ((scaled - below) * 2.0**32).astype(np.uint64)
+    rounded = np.zeros(scaled.shape, np.int64)
+    open_rows = np.arange(len(scaled))
+    for _ in range(TRIES):
+        drawn = coins.words32(len(open_rows) * scaled.shape[1]).reshape(-1, scaled.shape[1])
+        rounded[open_rows] = below[open_rows].astype(np.int64) + (drawn < share[open_rows])
+        open_rows = open_rows[_squared_norms(rounded[open_rows]) > limit]
+        if not len(open_rows):
+            return rounded
+    rounded[open_rows] = np.trunc(scaled[open_rows]).astype(np.int64)
+    if bool((_squared_norms(rounded[open_rows]) > limit).any()):  # cannot be: truncation shortens
+        raise ArithmeticError("a row is longer than its clip norm allows")
+    return rounded
 
 
-def _norm_within(values: NDArray[np.int64], bound: int) -> bool:
-    """Exact: Python integers, no floating-point or 64-bit overflow."""
-    return _squared_norm(values) <= bound * bound
-
-
-def _squared_norm(values: NDArray[np.int64]) -> int:
-    high, low = np.divmod(np.abs(values), 1 << 16)
-    return (int(np.dot(high, high)) << 32) + (int(np.dot(high, low)) << 17) + int(np.dot(low, low))
+def _squared_norms(rows: Integers) -> Integers:
+    """Exact in 64 bits: a row's norm is at most Δ + √d < 2^31.5 by the clip."""
+    norms: Integers = np.einsum("ij,ij->i", rows, rows)
+    return norms

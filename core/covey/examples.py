@@ -34,6 +34,10 @@ class Examples:
         """The examples at `index`, in that order."""
         return Examples(self.x[index], self.y[index])
 
+    def first(self, count: int) -> "Examples":
+        """At most the first `count` examples."""
+        return Examples(self.x[:count], self.y[:count])
+
     @classmethod
     def join(cls, parts: "list[Examples]") -> Self:
         """All examples of `parts` (not empty), in order."""

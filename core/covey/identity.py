@@ -6,6 +6,7 @@ roster is revoked. The enrolment key is not the coordinator's.
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Final, TypeVar
 
@@ -52,7 +53,21 @@ def sign(private: bytes, kind: str, data: bytes) -> bytes:
     Raises:
         ValueError: The key is not 32 bytes, or `kind` has a zero byte in it.
     """
-    return Ed25519PrivateKey.from_private_bytes(private).sign(_signed(kind, data))
+    return signer(private)(kind, data)
+
+
+Signer = Callable[[str, bytes], bytes]
+"""Signs data of a kind, as `sign` does."""
+
+
+def signer(private: bytes) -> Signer:
+    """`sign` with the key read once, for many signatures in a row.
+
+    Raises:
+        ValueError: The key is not 32 bytes.
+    """
+    key = Ed25519PrivateKey.from_private_bytes(private)
+    return lambda kind, data: key.sign(_signed(kind, data))
 
 
 def verify(public: bytes, kind: str, data: bytes, signature: bytes, *, blame: str) -> None:

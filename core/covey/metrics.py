@@ -62,12 +62,13 @@ def count(truth: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
     return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-def cross_entropy(logits: Logits, truth: Labels) -> float:
-    """Summed cross-entropy in nats of logits (n, classes) against labels (n,)."""
+def cross_entropies(logits: Logits, truth: Labels) -> NDArray[np.float64]:
+    """Cross-entropy in nats of each row of logits (n, classes) against its label, shape (n,)."""
     wide = logits.astype(np.float64)
     top = wide.max(axis=1, keepdims=True)
     log_total = top[:, 0] + np.log(np.exp(wide - top).sum(axis=1))
-    return float((log_total - wide[np.arange(len(truth)), truth]).sum())
+    losses: NDArray[np.float64] = log_total - wide[np.arange(len(truth)), truth]
+    return losses
 
 
 def accuracy(confusion: Counts) -> Rate:

@@ -1,23 +1,33 @@
 """The plan: what the server asks of a cohort in one round, and the one strict decoder for it.
 
 One plan, one private sum. The task says what a device computes; the parts say how its answer is laid
-out, clipped and scaled. `masks` and `noise` say what protects the sum. This version knows only "none"
-for both, and says so wherever a figure is shown.
+out, clipped and scaled; masks and noise say what protects the sum. Everything that a claim about the sum is
+computed from stands here, and a device checks it before it touches its data.
 """
 
 import hashlib
-from math import inf, isfinite
+from collections.abc import Iterator
+from math import inf, isfinite, sqrt
 from typing import Annotated, Literal
 
 import msgspec
 
-from covey.encode import Part, fits
+from covey.accounting.norms import rounded_norms
+from covey.encode import Part, squared_sensitivity
 from covey.errors import ProtocolError
 from covey.examples import Standardise
+from covey.noise.draw import Mechanism
+from covey.noise.removal import LARGEST_TOLERANCE, components
+from covey.noise.table import LARGEST_VARIANCE
+from covey.secagg.graph import quorum
+from covey.secagg.masks import Cipher
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 MAX_PLAN_BYTES = 1 << 20
 SMALLEST_SUM = 2  # a sum over one device is that device's answer
+SMALLEST_COHORT, LARGEST_COHORT = 10, 500  # of the malicious-server profile
+LARGEST_GRAPH = 10_000  # of the semi-honest-server profile
+TAIL = 14  # standard deviations of noise that must fit beside the sum
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -25,6 +35,9 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Weighting = Literal["devices", "examples"]
+Unit = Literal["device", "example"]
+Masks = Literal["on", "elided", "none"]
+Profile = Literal["malicious-server", "semi-honest-server"]
 
 
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="train"):
@@ -53,11 +66,36 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="train"
     update_clip: Positive
 
 
+class Gradient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="gradient"):
+    """One step of distributed DP-SGD: clipped gradients of a secret Poisson sample of examples.
+
+    Source: Abadi et al., CCS 2016, arXiv:1607.00133, algorithm 1, with the sum over devices and its noise
+    inside the private sum. The unit of privacy is one example.
+
+    Attributes:
+        sampling_rate: q: each example joins with this probability, by the device's own coins.
+        augmentations: Gradients of so many augmented copies are averaged within one example, before the clip;
+            0 for the example as it is.
+        gradient_clip: Largest L2 norm of one example's gradient.
+        learning_rate: The mean update is minus this times the summed gradients over `expected_batch`.
+        expected_batch: Public constant by which the sum is divided; never a sampled or true count.
+        examples_cap: Public constant: a device uses at most its first so many examples.
+    """
+
+    sampling_rate: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    augmentations: Annotated[int, msgspec.Meta(ge=0, le=256)]
+    gradient_clip: Positive
+    learning_rate: Positive
+    expected_batch: Positive
+    examples_cap: Count
+
+
 class Validate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="validate"):
     """Evaluate the model sent on held-out examples; answer with confusion counts and summed loss.
 
     Attributes:
-        examples_cap: Public constant: the L2 norm to which a device's counts are clipped.
+        examples_cap: Public constant. Unit device: the L2 norm to which a device's counts are clipped. Unit
+            example: a device uses at most its first so many.
     """
 
     examples_cap: Count
@@ -67,13 +105,75 @@ class Statistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
     """Answer with first and second moments per channel of the training inputs.
 
     Attributes:
-        examples_cap: Public constant: a device's weight is min(examples / cap, 1).
+        examples_cap: Public constant. Unit device: a device's weight is min(examples / cap, 1). Unit example:
+            a device uses at most its first so many.
     """
 
     examples_cap: Count
 
 
-Task = Train | Validate | Statistics
+Task = Train | Gradient | Validate | Statistics
+
+
+class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How answers are masked.
+
+    Attributes:
+        profile: What the server is assumed to do. "malicious-server": anything; every device checks every
+            other's signature, on a complete graph. "semi-honest-server": as the protocol says; a sparse
+            graph, for more than 500 devices in one sum.
+        cipher: Of the mask streams.
+        bits: Of the modulus as sent: 2^bits.
+        neighbours: Devices each one shares masks with; 0 for all others.
+        threshold: Shares that open a secret; 0 for a majority of honest devices, which each device computes
+            from the devices it is shown.
+    """
+
+    profile: Profile
+    cipher: Cipher
+    bits: Annotated[int, msgspec.Meta(ge=16, le=32)]
+    neighbours: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_GRAPH)] = 0
+    threshold: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_GRAPH)] = 0
+
+
+class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What noise the devices add.
+
+    Attributes:
+        mechanism: Its law.
+        variance: σ² of the noise that honest devices contribute to the sum together, squared integer units.
+        removal: Whether noise beyond σ² is taken out again when fewer devices than tolerated drop out.
+        seeded: Drawn from a simulation's seed: repeatable, and worth nothing as privacy.
+    """
+
+    mechanism: Mechanism
+    variance: Annotated[int, msgspec.Meta(ge=1, le=1 << 52)]
+    removal: bool
+    seeded: bool
+
+
+class PolicyReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The signed policy that a plan appeals to.
+
+    Attributes:
+        sha256: Of the policy.
+        serial: Of the policy.
+    """
+
+    sha256: Digest
+    serial: Count
+
+
+class RosterReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The roster of enrolled devices that a plan's cohort is taken from.
+
+    Attributes:
+        sha256: Of the roster as sent.
+        serial: Of the roster.
+    """
+
+    sha256: Digest
+    serial: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,39 +182,93 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         version: Of this format.
         run: The run's identifier.
-        round: Position in the run; 0 comes before training.
+        sum: Serial number in the run. Rises with every sum asked for and is never used twice, not even after
+            a crash; the cohorts of one round share it.
+        round: The training round it belongs to; 0 comes before training.
         model: Name of the model.
         model_sha256: `covey.arrays.digest` of the parameters sent along.
         preprocessing: How inputs are scaled; None before statistics are known.
         task: What a device computes.
-        parts: How its answer is laid out.
-        cohort: Devices asked.
+        parts: How a row is laid out.
+        unit: What a row stands for: a device's whole answer, or one example's share of it.
+        norm: Δ, the largest norm of a row before rounding, integer units.
+        cohort: Most devices in the sum.
+        cohorts: Sums that this serial number is divided into; a device takes part in one.
+        cohort_number: Which of them, from 0.
         minimum: Fewest devices whose sum is opened.
-        masks: What hides a single answer from the server.
-        noise: What makes the sum differentially private.
+        corrupt: C_max, the most devices of the whole roster that may side with the server.
+        masks: "on"; "elided": as on, but nothing hides an answer (a simulation saves the time); or "none".
+        suite: How masks are made; None unless they are on.
+        noise: What makes the sum differentially private; None for nothing.
+        roster: The roster; None unless masks are on.
+        policy: Reserved for the signed policy; None until devices have one.
+        deadline: Unix seconds after which no device opens the plan; 0 for none.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     run: Name
+    sum: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
     round: Annotated[int, msgspec.Meta(ge=0, le=999_999)]
     model: Name
     model_sha256: Digest
     preprocessing: Standardise | None
     task: Task
     parts: tuple[Part, ...]
+    unit: Unit
+    norm: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
     cohort: Count
+    cohorts: Count = 1
+    cohort_number: Annotated[int, msgspec.Meta(ge=0)] = 0
     minimum: Count
-    masks: Literal["none"] = "none"
-    noise: Literal["none"] = "none"
+    corrupt: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_GRAPH)] = 1
+    masks: Masks
+    suite: Suite | None = None
+    noise: Noise | None = None
+    roster: RosterReference | None = None
+    policy: PolicyReference | None = None
+    deadline: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 0
 
     @property
     def length(self) -> int:
-        """Elements of one answer."""
+        """d, elements of one answer."""
         return sum(part.length for part in self.parts)
+
+    @property
+    def bits(self) -> int:
+        """Of the modulus as sent."""
+        return self.suite.bits if self.suite else 32
+
+    @property
+    def honest(self) -> int:
+        """h, the fewest honest devices in an opened sum."""
+        return self.minimum - self.corrupt
+
+    @property
+    def rows(self) -> int:
+        """The most rows that are added up."""
+        return self.cohort * (1 if self.unit == "device" else self.task.examples_cap)
+
+
+def noise_shares(plan: Plan, sharing: int) -> tuple[int, ...]:
+    """The variances of the noise vectors that one device adds; the first always stays in the sum.
+
+    Args:
+        plan: The plan.
+        sharing: |U2|, the devices that have shared their keys.
+
+    Returns:
+        Squared integer units; empty without noise. With removal one for each tolerated drop-out and one more
+        (XNoise, arXiv:2209.12528, corrected: see `covey.noise.removal`), else ⌈σ²/h⌉ alone.
+    """
+    if plan.noise is None:
+        return ()
+    if plan.noise.removal:
+        return components(plan.noise.variance, sharing, plan.corrupt, plan.minimum)
+    return (-(-plan.noise.variance // plan.honest),)
 
 
 def kind(plan: Plan) -> str:
-    """The query's name: "train", "validate" or "statistics"."""
+    """The query's name: "train", "gradient", "validate" or "statistics"."""
     return str(plan.task.__struct_config__.tag)
 
 
@@ -145,15 +299,75 @@ def from_bytes(data: bytes) -> Plan:
 
 
 def _check(plan: Plan) -> None:
+    for refusal in _refusals(plan):
+        raise ProtocolError(f"a plan {refusal}", blame="server")
+
+
+def _refusals(plan: Plan) -> Iterator[str]:
+    """What makes a plan inconsistent, in words that go on from "a plan"."""
     names = [part.name for part in plan.parts]
     if not names or len(set(names)) != len(names):
-        raise ProtocolError("a plan without parts, or with two of one name", blame="server")
+        yield "without parts, or with two of one name"
     if not SMALLEST_SUM <= plan.minimum <= plan.cohort:
-        raise ProtocolError(f"a minimum of {plan.minimum} in a cohort of {plan.cohort}", blame="server")
-    if not fits(plan.parts, plan.cohort):
-        raise ProtocolError(f"a sum over {plan.cohort} devices would wrap around 2^32", blame="server")
+        yield f"with a minimum of {plan.minimum} in a cohort of {plan.cohort}"
+    if plan.cohort_number >= plan.cohorts:
+        yield f"for cohort {plan.cohort_number} of {plan.cohorts}"
+    if isinstance(plan.task, Gradient) != (plan.unit == "example") and not isinstance(
+        plan.task, Validate | Statistics
+    ):
+        yield f"that asks for {kind(plan)} with unit {plan.unit}"
     if plan.preprocessing is not None and not _can_scale(plan.preprocessing):
-        raise ProtocolError("preprocessing with numbers that cannot scale an input", blame="server")
+        yield "with preprocessing numbers that cannot scale an input"
+    if (plan.masks == "on") != (plan.suite is not None) or (plan.masks == "on") != (plan.roster is not None):
+        yield "whose masks, suite and roster do not go together"
+    if plan.suite is not None:
+        yield from _suite_refusals(plan, plan.suite)
+    if plan.noise is not None:
+        yield from _noise_refusals(plan, plan.noise)
+    elif not _fits(plan, 0):
+        yield f"whose sum over {plan.cohort} devices could wrap around 2^{plan.bits}"
+
+
+def _suite_refusals(plan: Plan, suite: Suite) -> Iterator[str]:
+    if plan.corrupt < 1:
+        yield "that assumes no corrupt device; the server may always have one"
+    if plan.minimum < plan.corrupt + SMALLEST_SUM:
+        yield f"whose minimum of {plan.minimum} may leave one honest device with {plan.corrupt} corrupt ones"
+    if suite.profile == "malicious-server":
+        if suite.neighbours or suite.threshold:
+            yield "that sets the graph or the threshold itself"
+        if not SMALLEST_COHORT <= plan.cohort <= LARGEST_COHORT:
+            yield f"for a cohort of {plan.cohort}, allowed are {SMALLEST_COHORT} to {LARGEST_COHORT}"
+        if plan.minimum < quorum(plan.cohort, plan.corrupt):
+            yield f"whose minimum of {plan.minimum} is below the quorum {quorum(plan.cohort, plan.corrupt)}"
+    else:
+        if not SMALLEST_COHORT <= plan.cohort <= LARGEST_GRAPH:
+            yield f"for a cohort of {plan.cohort}, allowed are {SMALLEST_COHORT} to {LARGEST_GRAPH}"
+        degree = suite.neighbours
+        if degree % 2 or not 0 < degree < plan.minimum or not degree < 2 * suite.threshold <= 2 * degree:
+            yield f"with {degree} neighbours and a threshold of {suite.threshold}"
+
+
+def _noise_refusals(plan: Plan, noise: Noise) -> Iterator[str]:
+    if plan.honest < 1:
+        yield f"whose minimum of {plan.minimum} leaves no honest device beside {plan.corrupt} corrupt ones"
+        return
+    if squared_sensitivity(plan.parts) > plan.norm**2:
+        yield f"whose parts are longer than its norm of {plan.norm}"
+    if noise.removal and noise.mechanism != "skellam":
+        yield "that removes noise of a law that cannot be divided"
+    elif noise.removal and plan.cohort - plan.minimum > LARGEST_TOLERANCE:
+        yield f"that removes noise for {plan.cohort - plan.minimum} drop-outs, at most {LARGEST_TOLERANCE}"
+    elif max(noise_shares(plan, plan.minimum)) > LARGEST_VARIANCE:
+        yield f"that asks a device for noise of a variance above {LARGEST_VARIANCE}"
+    elif not _fits(plan, plan.cohort * sum(noise_shares(plan, plan.cohort))):
+        yield f"whose noisy sum over {plan.cohort} devices could wrap around 2^{plan.bits}"
+
+
+def _fits(plan: Plan, variance: int) -> bool:
+    """Whether rows and noise stay below half the modulus; noise but for the tail beyond 14 deviations."""
+    longest = rounded_norms(max(float(plan.norm), sqrt(squared_sensitivity(plan.parts))), plan.length).l2
+    return plan.rows * longest + TAIL * sqrt(variance) < 1 << (plan.bits - 1)
 
 
 def _can_scale(preprocessing: Standardise) -> bool:

@@ -18,13 +18,22 @@ def derive(seed: int, purpose: str, *keys: int | str) -> int:
         purpose: What the randomness is for; different purposes give unrelated seeds.
         keys: Round, device, or whatever else tells two uses apart.
     """
+    return int.from_bytes(_digest(seed, purpose, keys)[:8], "big") >> 1
+
+
+def _digest(seed: int, purpose: str, keys: tuple[int | str, ...]) -> bytes:
     total = hashlib.sha256(b"covey/v1/seed")
-    for field in (str(seed), purpose, *(f"{type(key).__name__}:{key}" for key in keys)):
+    for field in (str(seed), purpose, *(f"{type(each).__name__}:{each}" for each in keys)):
         encoded = field.encode()
         total.update(len(encoded).to_bytes(4, "big") + encoded)
-    return int.from_bytes(total.digest()[:8], "big") >> 1
+    return total.digest()
 
 
 def generator(seed: int, purpose: str, *keys: int | str) -> np.random.Generator:
     """A NumPy generator for one use."""
     return np.random.Generator(np.random.PCG64(derive(seed, purpose, *keys)))
+
+
+def key(seed: int, purpose: str, *keys: int | str) -> bytes:
+    """32 bytes likewise, for a simulation's noise and coins, which are repeatable and protect nobody."""
+    return _digest(seed, purpose, keys)

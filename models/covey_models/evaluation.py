@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from covey.examples import Examples, Floats
-from covey.metrics import count, cross_entropy
+from covey.metrics import count, cross_entropies
 from covey_models.modes import evaluating
 
 Predict = Callable[[Floats], NDArray[np.float32]]
@@ -20,19 +20,26 @@ BATCH = 512  # bounds memory, changes no result
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Sums over the examples seen.
+    """What a model made of the examples seen.
 
     Attributes:
         confusion: int64 (classes, classes); rows are true classes, columns predicted ones.
-        loss_sum: Summed cross-entropy, nats; NaN if the logits are not finite.
+        predicted: int64 (n,), the class of each example's largest logit.
+        losses: float64 (n,), each example's cross-entropy, nats; NaN where the logits are not finite.
     """
 
     confusion: NDArray[np.int64]
-    loss_sum: float
+    predicted: NDArray[np.int64]
+    losses: NDArray[np.float64]
+
+    @property
+    def loss_sum(self) -> float:
+        """Summed cross-entropy, nats."""
+        return float(self.losses.sum())
 
 
 def evaluate(model: nn.Module | Predict, examples: Examples, classes: int) -> Evaluation:
-    """Confusion counts and summed cross-entropy.
+    """Confusion counts, predictions and losses.
 
     Args:
         model: A network, or a function such as `runtime.predictor` gives.
@@ -40,13 +47,13 @@ def evaluate(model: nn.Module | Predict, examples: Examples, classes: int) -> Ev
         classes: Number of classes; labels lie below it.
     """
     predict = network_predictor(model) if isinstance(model, nn.Module) else model
-    confusion, loss_sum = np.zeros((classes, classes), np.int64), 0.0
+    predicted, losses = np.zeros(len(examples), np.int64), np.zeros(len(examples))
     for start in range(0, len(examples), BATCH):
-        truth = examples.y[start : start + BATCH]
-        logits = predict(examples.x[start : start + BATCH])
-        confusion += count(truth, logits.argmax(axis=1), classes)
-        loss_sum += cross_entropy(logits, truth)
-    return Evaluation(confusion, loss_sum)
+        part = slice(start, start + BATCH)
+        logits = predict(examples.x[part])
+        predicted[part] = logits.argmax(axis=1)
+        losses[part] = cross_entropies(logits, examples.y[part])
+    return Evaluation(count(examples.y, predicted, classes), predicted, losses)
 
 
 def network_predictor(network: nn.Module) -> Predict:

@@ -1,0 +1,163 @@
+"""A device's half of a private sum, as a machine without I/O: `step(me, state, event) -> (state, effects)`.
+
+One session is one plan. Its transitions:
+
+    (none)      --open-->        Advertising   train first, open after; the plan is claimed durably
+    Advertising --cohort-->      Sharing       U1 checked; shares of r and b sealed for every peer
+    Sharing     --partners-->    Masking       U2 checked; the noisy, masked vector; claimed durably
+    Masking     --survivors-->   Agreeing      U1, U2 as used, U3 large enough; signed
+    Agreeing    --unmask-->      Closed        every input and a quorum checked; claimed durably, keys erased
+
+In the semi-honest-server profile there is no consistency round: Masking --unmask--> Closed. An error leaves
+the state as it was: nothing has left the device. The same request again gets the same bytes again; another
+request at a stage that was answered is refused. Source: Bonawitz et al., CCS 2017, eprint 2017/281, figure 4,
+with the changes of docs/adr/0008.
+"""
+
+import hashlib
+
+import msgspec
+
+from covey import ring
+from covey.errors import ProtocolError
+from covey.identity import read_roster, sign
+from covey.secagg.dealing import Secrets, deal
+from covey.secagg.keys import commitment
+from covey.secagg.masked_input import masked_input
+from covey.secagg.members import read_cohort
+from covey.secagg.messages import (
+    Advert,
+    Advertised,
+    Cohort,
+    Message,
+    Partners,
+    Shared,
+    Survivors,
+    ToDevice,
+    Unmask,
+    decode,
+    encode,
+)
+from covey.secagg.revealing import agree_to, reveal_agreed, reveal_trusting
+from covey.secagg.states import (
+    STAGE_OF,
+    Advertising,
+    Agreeing,
+    AnyState,
+    Claim,
+    Closed,
+    Effect,
+    Event,
+    Masking,
+    Me,
+    Open,
+    Replied,
+    Send,
+    Sharing,
+    Stage,
+)
+
+
+def step(me: Me, state: AnyState | None, event: Event) -> tuple[AnyState, tuple[Effect, ...]]:
+    """One event.
+
+    Args:
+        me: The device.
+        state: None before a plan is opened; an earlier plan's state may be given and is dropped by `Open`.
+        event: What happened.
+
+    Returns:
+        The next state and what to do, in this order; if a `Claim` fails, nothing after it may happen.
+
+    Raises:
+        ProtocolError: Refused; the state given stays valid. Names whom it blames.
+    """
+    if isinstance(event, Open):
+        return _open(me, event)
+    if state is None:
+        raise ProtocolError("a request without an open plan", blame="server")
+    request: ToDevice = decode(event.data, ToDevice, blame="server")
+    stage, digest = STAGE_OF[type(request)], hashlib.sha256(event.data).digest()
+    for replied in state.replies:
+        if replied.stage == stage:
+            if replied.request != digest:
+                raise ProtocolError(f"a second, different request at stage {stage}", blame="server")
+            return state, (Send(replied.reply),)
+    after, reply = _answered(me, state, request, event.now)
+    return _replied(after, state, stage, digest, encode(reply))
+
+
+def _replied(
+    after: AnyState, before: AnyState, stage: Stage, digest: bytes, reply: bytes
+) -> tuple[AnyState, tuple[Effect, ...]]:
+    remembered = (*before.replies, Replied(stage, digest, reply))
+    if isinstance(after, Closed):  # the vector is not needed any more
+        remembered = tuple(each for each in remembered if each.stage != "masked")
+    new: AnyState = msgspec.structs.replace(after, replies=remembered)
+    if stage in {"masked", "unmask"}:
+        plan = before.terms.plan
+        return new, (Claim(plan.run, plan.sum, stage, digest), Send(reply))
+    return new, (Send(reply),)
+
+
+def _answered(me: Me, state: AnyState, request: ToDevice, now: int) -> tuple[AnyState, Message]:
+    match state, request:
+        case Advertising(), Cohort():
+            return _share(me, state, request, now)
+        case Sharing(), Partners():
+            return masked_input(me, state, request)
+        case Masking(), Survivors() if state.terms.complete:
+            return agree_to(me, state, request)
+        case Agreeing(), Unmask():
+            return reveal_agreed(state, request)
+        case Masking(), Unmask() if not state.terms.complete:
+            return reveal_trusting(state, request)
+        case _:
+            name = type(request).__name__.lower()
+            raise ProtocolError(f"{name} while {type(state).__name__.lower()}", blame="server")
+
+
+def _open(me: Me, event: Open) -> tuple[AnyState, tuple[Effect, ...]]:
+    opened, terms = event.envelope, event.envelope.terms
+    if event.vector.shape != (terms.plan.length,):
+        raise ValueError(f"a vector of shape {event.vector.shape} for a plan of {terms.plan.length}")
+    secrets = Secrets.of(terms, event.seed)
+    advert = Advert(
+        plan=terms.digest,
+        device=me.device,
+        seal_key=secrets.seal_keys().public,
+        mask_key=secrets.mask_keys(terms).public,
+        commitment=commitment(secrets.b),
+    )
+    body = encode(advert)
+    advertised = Advertised(body, sign(me.private, "advert", body))
+    reply = encode(advertised)
+    state = Advertising(
+        plan=opened.sent,
+        replies=(Replied("advertise", terms.digest, reply),),
+        roster=opened.roster_sent,
+        secrets=secrets,
+        noise=event.noise,
+        vector=ring.to_bytes(ring.wrap(event.vector)),
+        advert=advertised,
+    )
+    return state, (Claim(terms.plan.run, terms.plan.sum, "advertise", terms.digest), Send(reply))
+
+
+def _share(me: Me, state: Advertising, request: Cohort, now: int) -> tuple[AnyState, Message]:
+    terms = state.terms
+    roster = read_roster(
+        state.roster, me.enrolment, now=now, least_serial=0
+    )  # its serial was checked with the plan
+    view = read_cohort(request, terms, roster, state.advert, now)
+    dealt = deal(terms, state.secrets, view, me.private)
+    after = Sharing(
+        plan=state.plan,
+        replies=(),
+        secrets=state.secrets,
+        noise=state.noise,
+        vector=state.vector,
+        view=view,
+        own=dealt.own,
+    )
+    return after, Shared(view.root, dealt.deals)

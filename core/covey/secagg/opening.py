@@ -1,0 +1,204 @@
+"""Opening a masked sum: secrets from shares, masks from secrets, and who lied if that fails.
+
+For each member of U3 the self mask goes; for each member of U2 that is not in U3 the pair masks that
+survivors added for it. A secret that its shares do not give is traced with the dealer's signed commitments: a
+share that differs from them is its holder's fault, shares that all match and give another secret are the
+dealer's.
+"""
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from covey import ring
+from covey.encode import Integers
+from covey.errors import ProtocolError
+from covey.noise.contribution import removable
+from covey.plan import noise_shares
+from covey.secagg import shamir
+from covey.secagg.dealing import mask_keys
+from covey.secagg.keys import commitment, share_commitment
+from covey.secagg.masks import Mask, add_masks
+from covey.secagg.messages import Advert, Deal, OpenShare, Revealed
+from covey.secagg.terms import Terms
+
+Secret = Literal["r", "b"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the last stage has; everything by position in U1.
+
+    Attributes:
+        terms: The session.
+        adverts: Of all members.
+        graph: Neighbours of each.
+        u2: Who shared keys.
+        vectors: Packed, of U3.
+        deals: By dealer, then holder.
+        reveals: By holder.
+    """
+
+    terms: Terms
+    adverts: Sequence[Advert]
+    graph: Sequence[tuple[int, ...]]
+    u2: tuple[int, ...]
+    vectors: Mapping[int, bytes]
+    deals: Mapping[int, Mapping[int, Deal]]
+    reveals: Mapping[int, Revealed]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """An opened sum.
+
+    Attributes:
+        total: int64, centred.
+        noise_left: Survivors whose removable noise is still in the sum.
+        blamed: Holders of shares that were not what they had been dealt, and dealers whose shares were worth
+            nothing.
+    """
+
+    total: Integers
+    noise_left: int
+    blamed: tuple[tuple[int, str], ...]
+
+
+def open_sum(inputs: Inputs, *, workers: int) -> Opening:
+    """The sum over U3.
+
+    Raises:
+        ProtocolError: A secret cannot be had; blames a dealer, or nobody if too few are left. Nothing is
+            opened.
+    """
+    terms, length = inputs.terms, inputs.terms.plan.length
+    recovery = Recovery(inputs)
+    masks = [*_self_masks(inputs, recovery), *_pair_masks(inputs, recovery)]
+    total = np.zeros(length, np.uint32)
+    for vector in inputs.vectors.values():
+        np.add(total, _unpacked(vector, terms), out=total)
+    add_masks(total, masks, terms.suite.cipher, workers=workers)
+    noise_left = _remove_noise(total, inputs)
+    return Opening(ring.centre(total, terms.suite.bits), noise_left, tuple(recovery.blamed))
+
+
+def _unpacked(vector: bytes, terms: Terms) -> ring.Ring:
+    return ring.unpack(vector, terms.plan.length, terms.suite.bits)
+
+
+def _self_masks(inputs: Inputs, recovery: "Recovery") -> Iterable[Mask]:
+    """To be taken off: one for each member of U3."""
+    for member in sorted(inputs.vectors):
+        yield Mask(inputs.terms.self_mask(recovery.secret("b", member)), -1)
+
+
+def _pair_masks(inputs: Inputs, recovery: "Recovery") -> Iterable[Mask]:
+    """To be taken off: those that survivors added for a device that dropped out after sharing its keys."""
+    for gone in sorted(set(inputs.u2) - set(inputs.vectors)):
+        keys = mask_keys(inputs.terms, recovery.secret("r", gone))
+        own = gone, keys.public
+        for other in inputs.graph[gone]:
+            if other in inputs.vectors:
+                key = inputs.adverts[other].mask_key
+                shared = keys.agree(key, blame=inputs.adverts[other].device)
+                yield inputs.terms.pair_mask(shared, own, (other, key))
+
+
+def _remove_noise(total: ring.Ring, inputs: Inputs) -> int:
+    """Take out, in place, what survivors revealed; returns how many did not."""
+    plan, dropped = inputs.terms.plan, len(inputs.u2) - len(inputs.vectors)
+    variances = noise_shares(plan, len(inputs.u2))
+    if plan.noise is None or dropped + 1 >= len(variances):
+        return 0
+    left = 0
+    for member in inputs.vectors:
+        seed = inputs.reveals[member].noise if member in inputs.reveals else None
+        if seed is None:
+            left += 1
+            continue
+        noise = removable(plan.noise.mechanism, variances, plan.length, seed=seed, dropped=dropped)
+        np.subtract(total, ring.wrap(noise), out=total)
+    return left
+
+
+class Recovery:
+    """Secrets from revealed shares; remembers who revealed wrong ones.
+
+    Args:
+        inputs: The last stage's.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._threshold = inputs.terms.threshold(len(inputs.adverts))
+        self._weights: dict[tuple[int, ...], list[int]] = {}
+        self._shares = {
+            holder: {
+                "r": {share.position: share for share in revealed.r},
+                "b": {share.position: share for share in revealed.b},
+            }
+            for holder, revealed in inputs.reveals.items()
+        }
+        self.blamed: list[tuple[int, str]] = []
+
+    def secret(self, kind: Secret, dealer: int) -> bytes:
+        """A dealer's r or b.
+
+        Raises:
+            ProtocolError: Too few right shares, or the dealer's shares give another secret than it committed
+                to.
+        """
+        holders = [holder for holder in sorted(self._shares) if dealer in self._shares[holder][kind]]
+        found = self._combined(kind, dealer, holders[: self._threshold])
+        if found is not None:
+            return found
+        honest = [holder for holder in holders if self._matches(kind, dealer, holder)]
+        found = self._combined(kind, dealer, honest[: self._threshold])
+        if found is not None:
+            return found
+        name = self._inputs.adverts[dealer].device
+        if len(honest) < self._threshold:
+            raise ProtocolError(
+                f"{len(honest)} right shares of {name}'s secret, {self._threshold} are needed",
+                blame="too few answers",
+            )
+        raise ProtocolError(f"{name} dealt shares of another secret than it committed to", blame=name)
+
+    def _combined(self, kind: Secret, dealer: int, holders: Sequence[int]) -> bytes | None:
+        """The secret that these shares give, if there are enough and it is the one committed to."""
+        if len(holders) < self._threshold:
+            return None
+        xs = tuple(holder + 1 for holder in holders)
+        if xs not in self._weights:
+            self._weights[xs] = shamir.weights(xs)
+        try:
+            found = shamir.combine(
+                [self._share(kind, dealer, holder).share for holder in holders], self._weights[xs]
+            )
+        except ValueError:
+            return None
+        return found if self._is_committed(kind, dealer, found) else None
+
+    def _is_committed(self, kind: Secret, dealer: int, secret: bytes) -> bool:
+        advert = self._inputs.adverts[dealer]
+        if kind == "b":
+            return hmac.compare_digest(commitment(secret), advert.commitment)
+        return hmac.compare_digest(mask_keys(self._inputs.terms, secret).public, advert.mask_key)
+
+    def _matches(self, kind: Secret, dealer: int, holder: int) -> bool:
+        """Whether a holder revealed what it was dealt; one that did not is blamed."""
+        if holder == dealer:
+            return True  # nobody else has seen a commitment to it
+        share, deal = self._share(kind, dealer, holder), self._inputs.deals[dealer][holder]
+        committed = deal.commitment_r if kind == "r" else deal.commitment_b
+        if hmac.compare_digest(share_commitment(kind, holder + 1, share.share, share.blind), committed):
+            return True
+        name = self._inputs.adverts[dealer].device
+        self.blamed.append((holder, f"revealed another share of {name}'s {kind} than it was dealt"))
+        return False
+
+    def _share(self, kind: Secret, dealer: int, holder: int) -> OpenShare:
+        return self._shares[holder][kind][dealer]
