@@ -142,6 +142,18 @@ def test_nodes_of_another_length_prove_nothing(size: int) -> None:
     assert not verify_path(b"leaf 0", 0, 2, tree.path(0), tree.root.ljust(33, b"\0")[:size])
 
 
+def test_a_short_path_does_not_prove_a_leaf_under_an_inner_node() -> None:
+    tree = Tree(leaves_of(4))
+    assert verify_path(b"leaf 0", 0, 2, tree.path(0)[:1], merkle.root(leaves_of(2)))
+    assert not verify_path(b"leaf 0", 0, 4, tree.path(0)[:1], merkle.root(leaves_of(2)))
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_node_of_another_length_proves_nothing_even_if_the_hash_fits(size: int) -> None:
+    root = hashlib.sha256(b"\1" + merkle.leaf_hash(b"leaf 0") + bytes(size)).digest()
+    assert not verify_path(b"leaf 0", 0, 2, [bytes(size)], root)
+
+
 def test_an_inner_node_is_not_a_leaf() -> None:
     tree = Tree(leaves_of(4))
     node = merkle.leaf_hash(b"leaf 0") + merkle.leaf_hash(b"leaf 1")

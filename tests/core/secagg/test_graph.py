@@ -2,7 +2,7 @@ import hashlib
 from collections import Counter
 from fractions import Fraction
 from itertools import combinations, islice
-from math import comb
+from math import comb, lgamma, log
 
 import pytest
 from hypothesis import given
@@ -196,6 +196,31 @@ def test_the_tail_of_marked_neighbours_is_exact(size: int, bits: int, data: st.D
     most, allowed = graph._most(size, degree, marked, bits), Fraction(1, size << bits)
     assert more_than(most, size, degree, marked) <= allowed
     assert most == 0 or more_than(most - 1, size, degree, marked) > allowed
+
+
+def test_a_tail_of_exactly_the_chance_allowed_counts_as_allowed() -> None:
+    assert more_than(1, 8, 2, 2) == Fraction(1, 21)  # floor(21 / (8 · 2)) is that one way of 21
+    assert graph._most(8, 2, 2, 1) == 1
+
+
+@given(st.integers(5, 400), st.integers(1, 60), st.data())
+def test_connectedness_is_the_published_inequality(size: int, bits: int, data: st.DataObject) -> None:
+    degree, lost = data.draw(st.integers(2, size - 2)), data.draw(st.integers(0, size))
+    if degree > lost:
+        assert graph._is_connected(size, degree, lost, bits)
+        return
+    cut = sum(map(lgamma, (lost + 1, size - degree + 1))) - sum(map(lgamma, (size + 1, lost - degree + 1)))
+    chance = log(size * (size - degree - 1) / 2) + cut
+    if abs(chance + bits * log(2)) > 1e-9:  # logarithms cannot tell a tie
+        assert graph._is_connected(size, degree, lost, bits) == (chance < -bits * log(2))
+
+
+@pytest.mark.parametrize(
+    ("lost", "bits", "connected"), [(4, 2, True), (4, 3, False), (5, 0, True), (5, 1, False)]
+)
+def test_connectedness_of_a_small_ring_by_hand(lost: int, bits: int, connected: bool) -> None:
+    # n = 9, k = 4: 18 pairs of spots; C(4, 4) = 1 and C(5, 4) = 5 of C(9, 4) = 126 ways: 1/7 and 5/7.
+    assert graph._is_connected(9, 4, lost, bits) == connected
 
 
 def test_the_tail_counts_neighbours() -> None:
