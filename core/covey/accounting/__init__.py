@@ -23,7 +23,7 @@ from covey.accounting.composition import Epsilon, epsilon, multiplier_equivalent
 from covey.accounting.events import DiscreteGaussian, Event, Skellam
 from covey.accounting.norms import Norms, rounded_norms
 from covey.accounting.rounding import round_down, round_up
-from covey.accounting.sampler import delta_of_sampler
+from covey.accounting.sampler import added_by_sampler, delta_of_sampler
 from covey.accounting.zcdp import ORDERS, Zcdp, rho_cap
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Skellam",
     "Zcdp",
     "adaptive_clipping",
+    "added_by_sampler",
     "delta_of_sampler",
     "epsilon",
     "multiplier_equivalent",

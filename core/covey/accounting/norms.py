@@ -41,7 +41,7 @@ def rounded_norms(sensitivity: float, length: int) -> Norms:
         InputError: Not 0 < Δ ≤ 2^40, or not 1 ≤ d ≤ 2^30.
     """
     checks.within("sensitivity", sensitivity, 2.0**-20, MOST_SENSITIVITY, hint="usual is 1024, integer units")
-    checks.whole("length", length, 1, MOST_LENGTH)
+    checks.whole("length", length, 1, MOST_LENGTH, hint="the numbers in one answer")
     root = sqrt(length)
     squared = sensitivity**2 + length / 4 + sensitivity + root / 2
     l2 = min(sensitivity + root, sqrt(squared))

@@ -1,0 +1,190 @@
+"""The least noise multipliers that keep a whole run within its target.
+
+Kinds of sums that touch the same data add up; for the unit example, held-out examples are others than those
+trained on, so `validate` composes with the rest in parallel: the larger ε counts. For the unit device
+everything adds up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from covey.accounting import Epsilon, Event, Skellam, checks, epsilon, rho_cap, rounded_norms
+from covey.accounting.composition import MOST_SUMS
+from covey.accounting.events import LEAST_RATE
+from covey.errors import InputError
+from covey.planner.noise import MOST_MULTIPLIER, total_variance
+
+Unit = Literal["device", "example"]
+Kind = Literal["train", "statistics", "validate"]
+
+SHARES: Final[Mapping[Unit, Mapping[Kind, float]]] = {
+    "device": {"statistics": 0.03, "validate": 0.07},
+    "example": {"statistics": 0.03},
+}
+"""Of rho, for kinds that stand beside others in their group; the last of a group takes what remains."""
+STEPS_PER_UNIT: Final = 10_000
+"""Multipliers have 4 decimals."""
+MOST_TARGET: Final = 100.0
+
+
+@dataclass(frozen=True)
+class Query:
+    """One kind of sum in a run.
+
+    Attributes:
+        kind: What is asked.
+        length: d, elements of one vector.
+        sums: How many are taken in the run.
+        sampling_rate: q of the coin that each device tosses in secret for each example; unit example only.
+    """
+
+    kind: Kind
+    length: int
+    sums: int
+    sampling_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run may reveal of one unit of privacy, in the server's view.
+
+    Attributes:
+        epsilon: ε.
+        delta: δ.
+    """
+
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """A kind of sum with its noise multiplier z."""
+
+    query: Query
+    multiplier: float
+
+
+def groups(unit: Unit, queries: Sequence[Query]) -> tuple[tuple[Query, ...], ...]:
+    """Queries whose costs add up; the greatest cost of a group counts. `train` stands last in its group.
+
+    Raises:
+        InputError: A query is unusable, or two are of one kind.
+    """
+    kinds = [query.kind for query in queries]
+    if not kinds or len(set(kinds)) != len(kinds):
+        raise InputError("a run asks each kind of sum once, and at least one", hint="add up equal kinds")
+    for query in queries:
+        _check(unit, query)
+    ordered = sorted(queries, key=lambda query: query.kind == "train")
+    if unit == "device":
+        return (tuple(ordered),)
+    trained = tuple(query for query in ordered if query.kind != "validate")
+    held_out = tuple(query for query in ordered if query.kind == "validate")
+    return tuple(group for group in (trained, held_out) if group)
+
+
+def calibrated(
+    unit: Unit, queries: Sequence[Query], target: Target, sensitivity: int
+) -> tuple[Allotment, ...]:
+    """The least multipliers, in steps of 0.0001, for a target in the server's view.
+
+    Beside `train`, `statistics` and `validate` get their share of the largest rho of the target; the last of
+    each group then gets the least multiplier that keeps the group's ε.
+
+    Args:
+        unit: The unit of privacy.
+        queries: What the run asks.
+        target: ε and δ of the whole run.
+        sensitivity: Δ, integer units.
+
+    Raises:
+        InputError: A number is unusable, or no noise is enough.
+    """
+    checks.within(
+        "epsilon", target.epsilon, 1e-3, MOST_TARGET, hint="usual are 1 to 10; beyond 100 is no promise"
+    )
+    cap = rho_cap(target.epsilon, target.delta)
+    allotments: list[Allotment] = []
+    for group in groups(unit, queries):
+        fixed = [_by_share(query, SHARES[unit][query.kind] * cap, sensitivity) for query in group[:-1]]
+        allotments += [*fixed, _by_epsilon(fixed, group[-1], target, sensitivity)]
+    return tuple(allotments)
+
+
+def spent(
+    unit: Unit, allotments: Sequence[Allotment], delta: float, event: Callable[[Allotment], Event]
+) -> Epsilon:
+    """The ε of a whole run.
+
+    Args:
+        unit: The unit of privacy.
+        allotments: Each kind's multiplier.
+        delta: δ of the whole run.
+        event: One sum, in the view that is asked for.
+    """
+    of_kind = {allotment.query.kind: allotment for allotment in allotments}
+    costs = [
+        epsilon([(event(of_kind[query.kind]), query.sums) for query in group], delta)
+        for group in groups(unit, [allotment.query for allotment in allotments])
+    ]
+    return max(costs, key=lambda cost: cost.value)
+
+
+def guaranteed(sensitivity: int) -> Callable[[Allotment], Event]:
+    """One sum with no more than the noise that honest devices guarantee: the server's view."""
+
+    def event(allotment: Allotment) -> Event:
+        query = allotment.query
+        variance = total_variance(allotment.multiplier, sensitivity)
+        return Skellam(sensitivity, query.length, variance, query.sampling_rate)
+
+    return event
+
+
+def _by_share(query: Query, rho: float, sensitivity: int) -> Allotment:
+    def fits(multiplier: float) -> bool:
+        sum_of_one = guaranteed(sensitivity)(Allotment(query, multiplier))
+        return min(line.rho + line.xi for line in sum_of_one.zcdp()) * query.sums <= rho
+
+    return Allotment(query, _least(fits))
+
+
+def _by_epsilon(fixed: Sequence[Allotment], last: Query, target: Target, sensitivity: int) -> Allotment:
+    event = guaranteed(sensitivity)
+    cap = rho_cap(target.epsilon, target.delta)
+
+    def fits(multiplier: float) -> bool:
+        counted = [(event(each), each.query.sums) for each in (*fixed, Allotment(last, multiplier))]
+        found = epsilon(counted, target.delta)
+        # A device's budget is the cap in 6 digits: what it is asked must fit that, too.
+        in_budget = found.formula == "sampled" or found.zcdp.xi > 0 or found.zcdp.rho <= cap
+        return found.value <= target.epsilon and in_budget
+
+    return Allotment(last, _least(fits))
+
+
+def _least(fits: Callable[[float], bool]) -> float:
+    """The least multiplier that fits, by bisection over whole steps: more noise never costs more."""
+    low, high = 0, int(MOST_MULTIPLIER) * STEPS_PER_UNIT
+    if not fits(high / STEPS_PER_UNIT):
+        raise InputError("no noise is enough for this target", hint="raise epsilon, or take fewer sums")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle / STEPS_PER_UNIT) else (middle, high)
+    return high / STEPS_PER_UNIT
+
+
+def _check(unit: Unit, query: Query) -> None:
+    checks.whole(
+        f"{query.kind}: sums", query.sums, 1, MOST_SUMS, hint="at least 1; leave out a kind never asked"
+    )
+    rounded_norms(1, query.length)
+    rate = query.sampling_rate
+    checks.within(f"{query.kind}: sampling_rate", rate, LEAST_RATE, 1.0, hint="a probability, as 0.1")
+    if unit == "device" and rate < 1:
+        raise InputError(
+            "coins for single examples do not sample a device",
+            hint="leave out sampling_rate, or take unit example",
+        )
