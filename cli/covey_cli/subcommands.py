@@ -27,6 +27,7 @@ SUMMARIES: Mapping[str, str] = {
     "simulate": "Run the federation that a TOML file describes, on this machine.",
     "infer": "Run a verified model package on inputs.",
     "package": "Check a model package offline, and see what is in it.",
+    "plan": "Plan a private run: noise, minimum, bytes, and what is promised.",
 }
 
 
