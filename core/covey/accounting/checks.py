@@ -1,6 +1,10 @@
 """Numbers that a formula cannot use, refused by name before they reach it."""
 
+from typing import Final
+
 from covey.errors import InputError
+
+MOST_BITS: Final = 1000
 
 
 def within(name: str, value: float, least: float, most: float, *, hint: str = "") -> None:
@@ -10,7 +14,7 @@ def within(name: str, value: float, least: float, most: float, *, hint: str = ""
         InputError: Names the number, its value and the range.
     """
     if not least <= value <= most:
-        raise InputError(f"{name} is {value:g}, not between {least:g} and {most:g}", hint=hint)
+        raise InputError(f"{name} is {_shown(value)}, not between {least:g} and {most:g}", hint=hint)
 
 
 def whole(name: str, value: int, least: int, most: int, *, hint: str = "") -> None:
@@ -20,7 +24,15 @@ def whole(name: str, value: int, least: int, most: int, *, hint: str = "") -> No
         InputError: Names the number, its value and the range.
     """
     if type(value) is not int or not least <= value <= most:
-        raise InputError(f"{name} is {value}, not a whole number from {least} to {most}", hint=hint)
+        shown = _shown(value)
+        raise InputError(f"{name} is {shown}, not a whole number from {least:,} to {most:,}", hint=hint)
+
+
+def _shown(value: float) -> str:
+    """A number in a message; some integers are too long to print."""
+    return (
+        "beyond all bounds" if isinstance(value, int) and value.bit_length() > MOST_BITS else f"{value:.12g}"
+    )
 
 
 def delta(value: float) -> None:

@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Final, Literal
 
-from covey.accounting import checks, round_down
+from covey.accounting import checks
 from covey.errors import InputError
 from covey.secagg.graph import parameters, quorum
 
@@ -84,7 +84,7 @@ def minimum_for(devices: int, corrupt: int, dropouts: float) -> int:
     if minimum < (least := _least_minimum(devices, corrupt)):
         raise InputError(
             f"when {dropouts:.0%} of {devices} devices drop out {minimum} are left; a sum needs {least}",
-            hint=f"lower dropouts to {round_down((devices - least) / devices, 3):g}"
+            hint=f"lower dropouts to {(devices - least) * 1000 // devices / 1000:g}"
             if devices > least
             else "ask more devices",
         )

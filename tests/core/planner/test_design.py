@@ -4,6 +4,8 @@ from dataclasses import replace
 from math import nan
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from covey.accounting import Skellam, epsilon
 from covey.errors import InputError
@@ -59,6 +61,70 @@ def test_removal_is_left_out_where_too_many_may_drop_out() -> None:
 def test_the_bound_for_tables_holds_for_the_largest() -> None:
     assert skellam(LARGEST_VARIANCE).tv <= SAMPLER_TV * 0.5
     assert skellam(1).tv <= SAMPLER_TV * 0.5
+
+
+ENDLESS = 10**400
+numbers = st.one_of(st.floats(), st.integers(), st.sampled_from([ENDLESS, -ENDLESS]))
+wholes = st.one_of(st.integers(), st.integers(-2, 10**6), st.sampled_from([ENDLESS, -ENDLESS]))
+
+
+@given(
+    st.just(20) | wholes,
+    st.just(1) | wholes,
+    st.just(0.3) | numbers,
+    st.just(4.0) | numbers,
+    st.just(64) | wholes,
+    st.tuples(st.just(100) | wholes, st.just(10) | wholes, st.just(1.0) | numbers, st.just(1) | wholes),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_asked_is_planned_or_refused(  # noqa: PLR0913, PLR0917 - the numbers of a run
+    devices: int,
+    corrupt: int,
+    dropouts: float,
+    epsilon: float,
+    sensitivity: int,
+    more: tuple[int, int, float, int],
+) -> None:
+    length, sums, rate, examples = more
+    for unit in ("device", "example"):
+        run = Run(
+            Assumptions(devices, corrupt, dropouts),
+            [Query("train", length, sums, rate)],
+            unit="device" if unit == "device" else "example",
+            epsilon=epsilon,
+            examples=examples,
+            sensitivity=sensitivity,
+        )
+        try:
+            assert design(run).server.value <= epsilon
+        except InputError as error:
+            assert error.message  # noqa: PT017 - either outcome is right
+
+
+@given(
+    st.integers(10, 60),
+    st.integers(1, 3),
+    st.floats(0, 0.25),
+    st.floats(0.5, 20),
+    st.tuples(st.integers(1, 10**5), st.integers(1, 1000), st.floats(0.01, 1), st.integers(1, 1000)),
+)
+@settings(max_examples=30, deadline=None)
+def test_what_is_sensible_is_planned_within_its_target(
+    devices: int, corrupt: int, dropouts: float, epsilon: float, more: tuple[int, int, float, int]
+) -> None:
+    length, sums, rate, examples = more
+    planned = design(
+        Run(
+            Assumptions(devices, corrupt, dropouts),
+            [Query("train", length, sums, rate), Query("validate", length, sums)],
+            unit="example",
+            epsilon=epsilon,
+            examples=examples,
+            sensitivity=64,
+        )
+    )
+    assert planned.release.value <= planned.server.value <= epsilon
+    assert planned.cohort.threshold <= planned.cohort.minimum <= devices
 
 
 @pytest.mark.parametrize(
