@@ -8,6 +8,7 @@ random blinds keep them from saying anything before.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -19,11 +20,11 @@ from covey.identity import Signer, signer, verify
 from covey.secagg import shamir
 from covey.secagg.keys import KeyPair, share_commitment
 from covey.secagg.members import Neighbourhood, Peer
-from covey.secagg.messages import Deal, Held, Key, decode, encode
+from covey.secagg.messages import OVERHEAD, Deal, Held, Key, decode, encode
 from covey.secagg.terms import Terms, deal_statement
 from covey.stream import Stream
 
-NONCE = bytes(12)
+NONCE: Final = bytes(12)
 
 
 class Secrets(msgspec.Struct, frozen=True, array_like=True):
@@ -33,13 +34,16 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True):
         r: Seed of the mask key; shared.
         b: Seed of the self mask; shared.
         seal: X25519 private key.
-        dealing: Key of the stream that coefficients and blinds come from.
+        dealing: Gives the key of the stream that coefficients and blinds come from.
     """
 
     r: Key
     b: Key
     seal: Key
     dealing: Key
+
+    def __repr__(self) -> str:
+        return "<Secrets>"
 
     @classmethod
     def of(cls, terms: Terms, seed: bytes) -> "Secrets":
@@ -83,15 +87,16 @@ def deal(terms: Terms, secrets: Secrets, view: Neighbourhood, private: bytes) ->
         private: The dealer's identity key.
     """
     holders = sorted([peer.position for peer in view.peers] + [view.position] * terms.complete)
-    held = dict(zip(holders, _shares(terms, secrets, view.size, holders), strict=True))
+    held = dict(zip(holders, _shares(terms, secrets, view, holders), strict=True))
     keys, sign = secrets.seal_keys(), signer(private)
     deals = tuple(_sealed(terms, keys, view, peer, held[peer.position], sign) for peer in view.peers)
     return Dealt(deals, held.get(view.position))
 
 
-def _shares(terms: Terms, secrets: Secrets, size: int, holders: Sequence[int]) -> Iterator[Held]:
-    stream = Stream(secrets.dealing)
-    threshold, xs = terms.threshold(size), [holder + 1 for holder in holders]
+def _shares(terms: Terms, secrets: Secrets, view: Neighbourhood, holders: Sequence[int]) -> Iterator[Held]:
+    # A key for this U1: a device that is made to forget that it dealt does not use a polynomial for two.
+    stream = Stream(terms.derive(secrets.dealing, "shares", view.root))
+    threshold, xs = terms.threshold(view.size), [holder + 1 for holder in holders]
     r = shamir.split(secrets.r, threshold, xs, stream)
     b = shamir.split(secrets.b, threshold, xs, stream)
     for share_r, share_b in zip(r, b, strict=True):
@@ -103,10 +108,10 @@ def _sealed(  # noqa: PLR0913, PLR0917 - a box is bound to everything around it
 ) -> Deal:
     ends = view.position, peer.position
     shared = keys.agree(peer.seal_key, blame=peer.device)
-    key = terms.derive(shared, "seal", *ends, keys.public, peer.seal_key)
+    key = terms.derive(shared, "seal", view.root, *ends, keys.public, peer.seal_key)
     box = ChaCha20Poly1305(key).encrypt(NONCE, encode(held), _bound_to(terms, view, ends))
     commitments = commitments_of(held, peer.position)
-    signature = sign("deal", deal_statement(terms, view.root, ends, commitments))
+    signature = sign("deal", deal_statement(terms, view.root, ends, box, commitments))
     return Deal(peer.position, box, *commitments, signature)
 
 
@@ -120,28 +125,32 @@ def receive(terms: Terms, keys: KeyPair, view: Neighbourhood, dealt: Deal) -> He
         dealt: As relayed; its position is the dealer's.
 
     Raises:
-        ProtocolError: Not the dealer's signature, not a box from the dealer to this device in this session,
-            or other shares than committed to. Blames the dealer by name: who relayed it could not have made
-            it.
+        ProtocolError: Not the dealer's signature: blames the server. A box that is signed and does not open,
+            holds no shares, or other shares than committed to: blames the dealer by name.
     """
     peer = view.peer(dealt.position)
     ends = peer.position, view.position
     commitments = dealt.commitment_r, dealt.commitment_b
-    statement = deal_statement(terms, view.root, ends, commitments)
+    statement = deal_statement(terms, view.root, ends, dealt.box, commitments)
     verify(peer.identity, "deal", statement, dealt.signature, blame="server")
     shared = keys.agree(peer.seal_key, blame=peer.device)
-    key = terms.derive(shared, "seal", *ends, peer.seal_key, keys.public)
+    key = terms.derive(shared, "seal", view.root, *ends, peer.seal_key, keys.public)
     try:
         opened = ChaCha20Poly1305(key).decrypt(NONCE, dealt.box, _bound_to(terms, view, ends))
     except InvalidTag as error:
-        raise ProtocolError(
-            f"shares from {peer.device} that do not open: changed on the way, or sealed for another",
-            blame="server",
-        ) from error
-    held = decode(opened, Held, blame=peer.device)
+        raise ProtocolError(f"{peer.device} dealt shares that do not open", blame=peer.device) from error
+    held = decode(opened, Held, blame=peer.device, limit=OVERHEAD)
     if commitments_of(held, view.position) != commitments:
         raise ProtocolError(f"{peer.device} dealt other shares than it signed", blame=peer.device)
+    _check_elements(held, blame=peer.device)
     return held
+
+
+def _check_elements(held: Held, *, blame: str) -> None:
+    try:
+        shamir.element(held.share_r), shamir.element(held.share_b)
+    except ValueError as error:
+        raise ProtocolError(f"{blame} dealt what is no share", blame=blame) from error
 
 
 def commitments_of(held: Held, position: int) -> tuple[bytes, bytes]:

@@ -2,19 +2,21 @@
 
 One session is one plan. Its transitions:
 
-    (none)      --open-->        Advertising   train first, open after; the plan is claimed durably
+    (none)      --open-->        Advertising   train first, open after
     Advertising --cohort-->      Sharing       U1 checked; shares of r and b sealed for every peer
-    Sharing     --partners-->    Masking       U2 checked; the noisy, masked vector; claimed durably
+    Sharing     --partners-->    Masking       U2 checked; the noisy, masked vector
     Masking     --survivors-->   Agreeing      U1, U2 as used, U3 large enough; signed
-    Agreeing    --unmask-->      Closed        every input and a quorum checked; claimed durably, keys erased
+    Agreeing    --unmask-->      Closed        every input and a quorum checked; keys erased
 
-In the semi-honest-server profile there is no consistency round: Masking --unmask--> Closed. An error leaves
-the state as it was: nothing has left the device. The same request again gets the same bytes again; another
-request at a stage that was answered is refused. Source: Bonawitz et al., CCS 2017, eprint 2017/281, figure 4,
-with the changes of docs/adr/0008.
+In the semi-honest-server profile there is no consistency round: Masking --unmask--> Closed. Every reply is
+claimed durably before it is sent. An error leaves the state as it was: nothing has left the device. The same
+request again gets the same bytes again; another request at a stage that was answered is refused.
+
+Source: Bonawitz et al., CCS 2017, eprint 2017/281, figure 4, with the changes of docs/adr/0008.
 """
 
 import hashlib
+from typing import Final
 
 import msgspec
 
@@ -22,6 +24,7 @@ from covey import ring
 from covey.errors import ProtocolError
 from covey.identity import read_roster, sign
 from covey.secagg.dealing import Secrets, deal
+from covey.secagg.diagram import Transition, find
 from covey.secagg.keys import commitment
 from covey.secagg.masked_input import masked_input
 from covey.secagg.members import read_cohort
@@ -57,13 +60,23 @@ from covey.secagg.states import (
     Stage,
 )
 
+TRANSITIONS: Final = (
+    Transition(None, "open", Advertising),
+    Transition(Advertising, "cohort", Sharing),
+    Transition(Sharing, "partners", Masking),
+    Transition(Masking, "survivors", Agreeing, "malicious-server"),
+    Transition(Masking, "unmask", Closed, "semi-honest-server"),
+    Transition(Agreeing, "unmask", Closed),
+)
+"""What is not here is refused."""
+
 
 def step(me: Me, state: AnyState | None, event: Event) -> tuple[AnyState, tuple[Effect, ...]]:
     """One event.
 
     Args:
         me: The device.
-        state: None before a plan is opened; an earlier plan's state may be given and is dropped by `Open`.
+        state: None before a plan is opened; another plan's state may be given and is dropped by `Open`.
         event: What happened.
 
     Returns:
@@ -73,10 +86,12 @@ def step(me: Me, state: AnyState | None, event: Event) -> tuple[AnyState, tuple[
         ProtocolError: Refused; the state given stays valid. Names whom it blames.
     """
     if isinstance(event, Open):
+        if state is not None and state.plan == event.envelope.sent:
+            return state, (Send(_advert_of(state)),)
         return _open(me, event)
     if state is None:
         raise ProtocolError("a request without an open plan", blame="server")
-    request: ToDevice = decode(event.data, ToDevice, blame="server")
+    request: ToDevice = decode(event.data, ToDevice, blame="server", limit=state.terms.limit)
     stage, digest = STAGE_OF[type(request)], hashlib.sha256(event.data).digest()
     for replied in state.replies:
         if replied.stage == stage:
@@ -94,27 +109,32 @@ def _replied(
     if isinstance(after, Closed):  # the vector is not needed any more
         remembered = tuple(each for each in remembered if each.stage != "masked")
     new: AnyState = msgspec.structs.replace(after, replies=remembered)
-    if stage in {"masked", "unmask"}:
-        plan = before.terms.plan
-        return new, (Claim(plan.run, plan.sum, stage, digest), Send(reply))
-    return new, (Send(reply),)
+    plan = before.terms.plan
+    return new, (Claim(plan.run, plan.sum, stage, digest), Send(reply))
 
 
 def _answered(me: Me, state: AnyState, request: ToDevice, now: int) -> tuple[AnyState, Message]:
+    name = type(request).__name__.lower()
+    if find(TRANSITIONS, state, name, state.terms.suite.profile) is None:
+        raise ProtocolError(f"{name} while {type(state).__name__.lower()}", blame="server")
     match state, request:
         case Advertising(), Cohort():
             return _share(me, state, request, now)
         case Sharing(), Partners():
             return masked_input(me, state, request)
-        case Masking(), Survivors() if state.terms.complete:
+        case Masking(), Survivors():
             return agree_to(me, state, request)
+        case Masking(), Unmask():
+            return reveal_trusting(state, request)
         case Agreeing(), Unmask():
             return reveal_agreed(state, request)
-        case Masking(), Unmask() if not state.terms.complete:
-            return reveal_trusting(state, request)
         case _:
-            name = type(request).__name__.lower()
-            raise ProtocolError(f"{name} while {type(state).__name__.lower()}", blame="server")
+            raise TypeError("a transition that nobody carries out")
+
+
+def _advert_of(state: AnyState) -> bytes:
+    """What was sent when this plan was opened: there is never another advert for it."""
+    return next(each.reply for each in state.replies if each.stage == "advertise")
 
 
 def _open(me: Me, event: Open) -> tuple[AnyState, tuple[Effect, ...]]:

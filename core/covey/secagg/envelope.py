@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from covey.errors import PlanRefused
 from covey.identity import Roster, read_roster, sign, verify
 from covey.secagg.messages import Envelope, decode, encode
 from covey.secagg.terms import Terms
 
-LIMIT = 6 << 20
+LIMIT: Final = 6 << 20
 
 
 @dataclass(frozen=True)

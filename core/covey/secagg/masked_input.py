@@ -52,8 +52,9 @@ def _check_partners(terms: Terms, view: Neighbourhood, request: Partners) -> Non
     known = {peer.position for peer in view.peers} | {view.position}
     check_set("U2", request.u2, known, view.position)
     threshold = terms.threshold(view.size)
-    partners = len(request.u2) if terms.complete else len(request.u2) - 1
-    if (terms.complete and request.count != len(request.u2)) or not partners <= request.count <= view.size:
+    partners = len(request.u2) if terms.complete else len(request.u2) - 1  # who hold this device's shares
+    others = view.size - len(known)  # whom it cannot see
+    if not len(request.u2) <= request.count <= len(request.u2) + others:
         raise ProtocolError(f"|U2| is said to be {request.count}", blame="server")
     if request.count < terms.plan.minimum or partners < threshold:
         raise ProtocolError(f"U2 has {request.count} members, too few", blame="server")

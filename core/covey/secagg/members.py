@@ -3,16 +3,18 @@
 import hmac
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 import msgspec
 
 from covey import merkle
 from covey.errors import ProtocolError
 from covey.identity import Roster, verify
+from covey.secagg.keys import check_public
 from covey.secagg.messages import Advert, Advertised, Cohort, Entry, Hash, Key, Position, decode, encode
 from covey.secagg.terms import Terms
 
-ADVERT_BYTES = 512
+ADVERT_BYTES: Final = 512
 
 
 class Peer(msgspec.Struct, frozen=True, array_like=True):
@@ -61,7 +63,7 @@ class Neighbourhood(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read_advert(advertised: Advertised, terms: Terms, roster: Roster, now: int, *, blame: str) -> Advert:
-    """An advert that is for this plan and signed by a device of the roster.
+    """An advert that is for this plan, signed by a device of the roster, and has keys that agree on secrets.
 
     Raises:
         ProtocolError: It is not.
@@ -71,6 +73,8 @@ def read_advert(advertised: Advertised, terms: Terms, roster: Roster, now: int, 
         raise ProtocolError(f"{blame}: an advert for another plan", blame=blame)
     identity = roster.key_of(advert.device, now, blame=blame)
     verify(identity, "advert", advertised.body, advertised.signature, blame=blame)
+    check_public(advert.seal_key, blame=blame)
+    check_public(advert.mask_key, blame=blame)
     return advert
 
 
@@ -107,7 +111,7 @@ def read_cohort(cohort: Cohort, terms: Terms, roster: Roster, own: Advertised, n
         ProtocolError: The set is too small or too large, not in order, holds an advert that is not its
             member's, or not this device's own. Blames the server.
     """
-    _check_size(cohort.size, terms)
+    _check_size(cohort, terms)
     adverts = [read_advert(entry.advert, terms, roster, now, blame="server") for entry in cohort.entries]
     check_distinct(adverts)
     if terms.complete:
@@ -131,13 +135,18 @@ def _peer(entry: Entry, advert: Advert, roster: Roster, now: int) -> Peer:
     return Peer(entry.position, advert.device, identity, advert.seal_key, advert.mask_key)
 
 
-def _check_size(size: int, terms: Terms) -> None:
-    plan = terms.plan
+def _check_size(cohort: Cohort, terms: Terms) -> None:
+    """Before any signature is: a device checks no more of them than it has neighbours."""
+    plan, size = terms.plan, cohort.size
     if not max(plan.minimum, terms.threshold(size), plan.corrupt + 2) <= size <= plan.cohort:
         raise ProtocolError(
             f"{size} devices advertised, the minimum is {plan.minimum}, the most {plan.cohort}",
             blame="server",
         )
+    places = [entry.position for entry in cohort.entries]
+    known = size if terms.complete else terms.suite.neighbours + 1
+    if len(places) != known or places != sorted(set(places)):
+        raise ProtocolError(f"{len(places)} members are shown, not {known} in order", blame="server")
 
 
 def _check_whole(cohort: Cohort) -> None:

@@ -5,18 +5,18 @@ the bytes as sent: nothing here is encoded again in order to be verified.
 """
 
 from types import UnionType
-from typing import Annotated, Any, TypeVar, overload
+from typing import Annotated, Any, Final, TypeVar, overload
 
 import msgspec
 
 from covey.errors import ProtocolError
 from covey.identity import Device
 
-MAX_BYTES = 64 << 20
-"""Of any message but a masked vector's, whose length the plan fixes."""
+OVERHEAD: Final = 256
+"""Bytes of a message beside what it is made for, at most."""
 
-OVERHEAD = 256
-"""Bytes of a masked input beside its vector, at most."""
+MEMBER: Final = 1280
+"""Bytes that a message says about one member, at most: an advert and its path are the most."""
 
 Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
@@ -28,7 +28,10 @@ Positions = Annotated[tuple[Position, ...], msgspec.Meta(max_length=1 << 14)]
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """Base of everything that is sent."""
+    """Base of everything that is sent. Its content is not shown when printed: some of it is secret."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
 
 class Envelope(Message, frozen=True, tag="envelope"):
@@ -110,7 +113,7 @@ class Deal(Message, frozen=True):
         box: Both shares and their blinds, sealed.
         commitment_r: To the share of r.
         commitment_b: To the share of b.
-        signature: The dealer's, kind "deal", over both commitments.
+        signature: The dealer's, kind "deal", over the box and both commitments.
     """
 
     position: Position
@@ -252,10 +255,10 @@ def encode(message: Message) -> bytes:
 
 
 @overload
-def decode(data: bytes, kind: type[_Kind], *, blame: str, limit: int = MAX_BYTES) -> _Kind: ...
+def decode(data: bytes, kind: type[_Kind], *, blame: str, limit: int) -> _Kind: ...
 @overload
-def decode(data: bytes, kind: UnionType, *, blame: str, limit: int = MAX_BYTES) -> Any: ...
-def decode(data: bytes, kind: Any, *, blame: str, limit: int = MAX_BYTES) -> Any:
+def decode(data: bytes, kind: UnionType, *, blame: str, limit: int) -> Any: ...
+def decode(data: bytes, kind: Any, *, blame: str, limit: int) -> Any:
     """The message in `data`.
 
     Args:

@@ -27,6 +27,8 @@ from covey.secagg.terms import Terms
 
 Secret = Literal["r", "b"]
 
+Blamed = tuple[tuple[int, str], ...]
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -37,7 +39,8 @@ class Inputs:
         adverts: Of all members.
         graph: Neighbours of each.
         u2: Who shared keys.
-        vectors: Packed, of U3.
+        u3: Who is in the sum.
+        total: The sum of U3's masked vectors.
         deals: By dealer, then holder.
         reveals: By holder.
     """
@@ -46,7 +49,8 @@ class Inputs:
     adverts: Sequence[Advert]
     graph: Sequence[tuple[int, ...]]
     u2: tuple[int, ...]
-    vectors: Mapping[int, bytes]
+    u3: tuple[int, ...]
+    total: ring.Ring
     deals: Mapping[int, Mapping[int, Deal]]
     reveals: Mapping[int, Revealed]
 
@@ -58,50 +62,59 @@ class Opening:
     Attributes:
         total: int64, centred.
         noise_left: Survivors whose removable noise is still in the sum.
-        blamed: Holders of shares that were not what they had been dealt, and dealers whose shares were worth
-            nothing.
+        blamed: Positions of holders whose shares were not what they had been dealt, and why.
     """
 
     total: Integers
     noise_left: int
-    blamed: tuple[tuple[int, str], ...]
+    blamed: Blamed
 
 
-def open_sum(inputs: Inputs, *, workers: int) -> Opening:
-    """The sum over U3.
+@dataclass(frozen=True)
+class Unopened:
+    """A sum that cannot be opened.
 
-    Raises:
-        ProtocolError: A secret cannot be had; blames a dealer, or nobody if too few are left. Nothing is
-            opened.
+    Attributes:
+        reason: In one line.
+        blamed: As in `Opening`, and dealers whose shares are worth nothing.
     """
-    terms, length = inputs.terms, inputs.terms.plan.length
-    recovery = Recovery(inputs)
-    masks = [*_self_masks(inputs, recovery), *_pair_masks(inputs, recovery)]
-    total = np.zeros(length, np.uint32)
-    for vector in inputs.vectors.values():
-        np.add(total, _unpacked(vector, terms), out=total)
+
+    reason: str
+    blamed: Blamed
+
+
+def open_sum(inputs: Inputs, *, workers: int) -> Opening | Unopened:
+    """The sum over U3, unless a secret cannot be had: then nothing is opened.
+
+    Args:
+        inputs: What has arrived.
+        workers: Threads that expand masks.
+    """
+    terms, recovery = inputs.terms, Recovery(inputs)
+    try:
+        masks = [*_self_masks(inputs, recovery), *_pair_masks(inputs, recovery)]
+    except ProtocolError as error:
+        return Unopened(error.message, tuple(recovery.blamed))
+    total = inputs.total.copy()
     add_masks(total, masks, terms.suite.cipher, workers=workers)
     noise_left = _remove_noise(total, inputs)
     return Opening(ring.centre(total, terms.suite.bits), noise_left, tuple(recovery.blamed))
 
 
-def _unpacked(vector: bytes, terms: Terms) -> ring.Ring:
-    return ring.unpack(vector, terms.plan.length, terms.suite.bits)
-
-
 def _self_masks(inputs: Inputs, recovery: "Recovery") -> Iterable[Mask]:
     """To be taken off: one for each member of U3."""
-    for member in sorted(inputs.vectors):
+    for member in inputs.u3:
         yield Mask(inputs.terms.self_mask(recovery.secret("b", member)), -1)
 
 
 def _pair_masks(inputs: Inputs, recovery: "Recovery") -> Iterable[Mask]:
     """To be taken off: those that survivors added for a device that dropped out after sharing its keys."""
-    for gone in sorted(set(inputs.u2) - set(inputs.vectors)):
+    survivors = frozenset(inputs.u3)
+    for gone in sorted(set(inputs.u2) - survivors):
         keys = mask_keys(inputs.terms, recovery.secret("r", gone))
         own = gone, keys.public
         for other in inputs.graph[gone]:
-            if other in inputs.vectors:
+            if other in survivors:
                 key = inputs.adverts[other].mask_key
                 shared = keys.agree(key, blame=inputs.adverts[other].device)
                 yield inputs.terms.pair_mask(shared, own, (other, key))
@@ -109,12 +122,12 @@ def _pair_masks(inputs: Inputs, recovery: "Recovery") -> Iterable[Mask]:
 
 def _remove_noise(total: ring.Ring, inputs: Inputs) -> int:
     """Take out, in place, what survivors revealed; returns how many did not."""
-    plan, dropped = inputs.terms.plan, len(inputs.u2) - len(inputs.vectors)
+    plan, dropped = inputs.terms.plan, len(inputs.u2) - len(inputs.u3)
     variances = noise_shares(plan, len(inputs.u2))
     if plan.noise is None or dropped + 1 >= len(variances):
         return 0
     left = 0
-    for member in inputs.vectors:
+    for member in inputs.u3:
         seed = inputs.reveals[member].noise if member in inputs.reveals else None
         if seed is None:
             left += 1
@@ -155,17 +168,23 @@ class Recovery:
         found = self._combined(kind, dealer, holders[: self._threshold])
         if found is not None:
             return found
-        honest = [holder for holder in holders if self._matches(kind, dealer, holder)]
+        # Nobody else has seen a commitment to the share that a dealer kept: it comes last.
+        honest = [holder for holder in holders if holder != dealer and self._matches(kind, dealer, holder)]
+        honest += [dealer] * (dealer in holders)
         found = self._combined(kind, dealer, honest[: self._threshold])
         if found is not None:
             return found
+        raise self._lost(kind, dealer, len(honest))
+
+    def _lost(self, kind: Secret, dealer: int, right: int) -> ProtocolError:
         name = self._inputs.adverts[dealer].device
-        if len(honest) < self._threshold:
-            raise ProtocolError(
-                f"{len(honest)} right shares of {name}'s secret, {self._threshold} are needed",
-                blame="too few answers",
+        if right < self._threshold:
+            return ProtocolError(
+                f"{right} right shares of {name}'s {kind}, {self._threshold} are needed", blame="local"
             )
-        raise ProtocolError(f"{name} dealt shares of another secret than it committed to", blame=name)
+        fault = f"dealt shares of another {kind} than it committed to, or changed its own"
+        self.blamed.append((dealer, fault))
+        return ProtocolError(f"{name} {fault}", blame=name)
 
     def _combined(self, kind: Secret, dealer: int, holders: Sequence[int]) -> bytes | None:
         """The secret that these shares give, if there are enough and it is the one committed to."""
@@ -190,8 +209,6 @@ class Recovery:
 
     def _matches(self, kind: Secret, dealer: int, holder: int) -> bool:
         """Whether a holder revealed what it was dealt; one that did not is blamed."""
-        if holder == dealer:
-            return True  # nobody else has seen a commitment to it
         share, deal = self._share(kind, dealer, holder), self._inputs.deals[dealer][holder]
         committed = deal.commitment_r if kind == "r" else deal.commitment_b
         if hmac.compare_digest(share_commitment(kind, holder + 1, share.share, share.blind), committed):

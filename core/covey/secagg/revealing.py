@@ -38,26 +38,33 @@ def reveal_agreed(state: Agreeing, request: Unmask) -> tuple[AnyState, Message]:
     if request.u3 != state.u3 or request.count != len(state.u3):
         raise ProtocolError("U3 is not the one that this device signed", blame="server")
     u2, u3 = _digests(view, state.u2, state.u3)
-    identity = {peer.position: peer.identity for peer in view.peers}
+    _check_inputs(terms, state, request, u2)
+    _check_votes(terms, state, request, vote_statement(terms, view.root, u2, u3))
+    noise = due(state.removal, len(state.u2) - terms.plan.minimum, len(state.u2) - len(state.u3))
+    return Closed(plan=state.plan, replies=()), _reveal(state.held, set(state.u3), noise)
+
+
+def _check_inputs(terms: Terms, state: Agreeing, request: Unmask, u2: bytes) -> None:
+    """Every member of U3 signed a vector for this device's U1 and U2: all masks are for the same sets."""
     if tuple(each.position for each in request.inputs) != state.u3:
         raise ProtocolError("not one input proof from every member of U3", blame="server")
     for proof in request.inputs:
-        if proof.position != view.position:
-            statement = input_statement(terms, view.root, u2, proof.vector)
-            verify(identity[proof.position], "mi", statement, proof.signature, blame="server")
+        if proof.position != state.view.position:
+            statement = input_statement(terms, state.view.root, u2, proof.vector)
+            identity = state.view.peer(proof.position).identity
+            verify(identity, "mi", statement, proof.signature, blame="server")
+
+
+def _check_votes(terms: Terms, state: Agreeing, request: Unmask, statement: bytes) -> None:
+    """A quorum of U3 saw these sets. Of two quorums one honest device would be in both, and it votes once."""
     voters = {vote.position for vote in request.votes}
     if len(voters) != len(request.votes) or not voters <= set(state.u3):
         raise ProtocolError("votes that are repeated or from outside U3", blame="server")
-    if len(voters) < terms.threshold(view.size):
+    if len(voters) < terms.threshold(state.view.size):
         raise ProtocolError(f"{len(voters)} votes are no quorum", blame="server")
-    statement = vote_statement(terms, view.root, u2, u3)
     for vote in request.votes:
-        if vote.position != view.position:
-            verify(identity[vote.position], "cc", statement, vote.signature, blame="server")
-    dropped = len(state.u2) - len(state.u3)
-    return Closed(plan=state.plan, replies=()), _reveal(
-        state.held, set(state.u3), _due(terms, state, dropped)
-    )
+        if vote.position != state.view.position:
+            verify(state.view.peer(vote.position).identity, "cc", statement, vote.signature, blame="server")
 
 
 def reveal_trusting(state: Masking, request: Unmask) -> tuple[AnyState, Message]:
@@ -66,18 +73,11 @@ def reveal_trusting(state: Masking, request: Unmask) -> tuple[AnyState, Message]
     if request.inputs or request.votes:
         raise ProtocolError("proofs that nobody asked for", blame="server")
     check_set("U3", request.u3, set(state.u2), view.position)
-    if not max(terms.plan.minimum, len(request.u3)) <= request.count <= state.count:
+    gone = len(state.u2) - len(request.u3)  # of those that this device knows
+    if not max(terms.plan.minimum, len(request.u3)) <= request.count <= state.count - gone:
         raise ProtocolError(f"|U3| is said to be {request.count}", blame="server")
-    dropped = state.count - request.count
-    return Closed(plan=state.plan, replies=()), _reveal(
-        state.held, set(request.u3), _due(terms, state, dropped)
-    )
-
-
-def _due(terms: Terms, state: Masking | Agreeing, dropped: int) -> bytes | None:
-    """The seed of the noise that `dropped` drop-outs leave over; None if all of it is needed."""
-    sharing = state.count if isinstance(state, Masking) else len(state.u2)
-    return due(state.removal, sharing - terms.plan.minimum, dropped)
+    noise = due(state.removal, state.count - terms.plan.minimum, state.count - request.count)
+    return Closed(plan=state.plan, replies=()), _reveal(state.held, set(request.u3), noise)
 
 
 def _reveal(held: tuple[tuple[int, Held], ...], u3: set[int], noise_seed: bytes | None) -> Revealed:

@@ -1,7 +1,7 @@
 """A device's side of a session: what can happen to it, what it does, and what it remembers meanwhile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -40,20 +40,20 @@ class Me:
 
     Attributes:
         device: Its name in the roster.
-        private: Its Ed25519 identity key.
+        private: Its Ed25519 identity key. Not shown when printed.
         enrolment: Public key that certifies its peers.
         workers: Threads that expand masks.
     """
 
     device: str
-    private: bytes
+    private: bytes = field(repr=False)
     enrolment: bytes
     workers: int = 1
 
 
 @dataclass(frozen=True)
 class Open:
-    """A plan that the device has trained for.
+    """A plan that the device has trained for. Nothing of it is shown when printed.
 
     Attributes:
         envelope: Checked by `covey.secagg.envelope.open_envelope`.
@@ -62,10 +62,10 @@ class Open:
         noise: 32 bytes likewise, or from a simulation's seed if the plan says so.
     """
 
-    envelope: Opened
-    vector: Integers
-    seed: bytes
-    noise: bytes
+    envelope: Opened = field(repr=False)
+    vector: Integers = field(repr=False)
+    seed: bytes = field(repr=False)
+    noise: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Request:
         now: Unix time, seconds.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     now: int
 
 
@@ -87,6 +87,9 @@ Event = Open | Request
 @dataclass(frozen=True)
 class Claim:
     """To be made durable before what follows it happens; one already made for other bytes ends the session.
+
+    Every reply is claimed. That a device answers one question only is what the quorum rests on, so it must
+    hold for a device that lost its memory, or had an older one put back.
 
     Attributes:
         run: Of the plan.
@@ -105,7 +108,7 @@ class Claim:
 class Send:
     """To the server."""
 
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 Effect = Claim | Send
@@ -118,9 +121,12 @@ class Replied(msgspec.Struct, frozen=True, array_like=True):
     request: Hash
     reply: bytes
 
+    def __repr__(self) -> str:
+        return f"<Replied {self.stage}>"
+
 
 class State(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What every state holds.
+    """What every state holds. Nothing of it is shown when printed: most of it is secret.
 
     Attributes:
         plan: As signed.
@@ -130,6 +136,9 @@ class State(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     plan: bytes
     replies: tuple[Replied, ...]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
     @property
     def terms(self) -> Terms:
         """The session."""
@@ -137,7 +146,15 @@ class State(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 class Advertising(State, frozen=True, tag="advertising"):
-    """Waits for U1."""
+    """Waits for U1.
+
+    Attributes:
+        roster: As signed.
+        secrets: Of the session.
+        noise: Key of its noise.
+        vector: Its answer before noise and masks, `covey.ring.to_bytes` of it.
+        advert: What it sent.
+    """
 
     roster: bytes
     secrets: Secrets
@@ -147,7 +164,15 @@ class Advertising(State, frozen=True, tag="advertising"):
 
 
 class Sharing(State, frozen=True, tag="sharing"):
-    """Waits for U2 and the others' shares."""
+    """Waits for U2 and the others' shares.
+
+    Attributes:
+        secrets: As in `Advertising`.
+        noise: Likewise.
+        vector: Likewise.
+        view: U1.
+        own: The share it dealt to itself.
+    """
 
     secrets: Secrets
     noise: Key
@@ -157,7 +182,15 @@ class Sharing(State, frozen=True, tag="sharing"):
 
 
 class Masking(State, frozen=True, tag="masking"):
-    """Has sent its vector; waits for U3. The seeds of its masks are gone."""
+    """Has sent its vector; waits for U3. The seeds of its masks are gone.
+
+    Attributes:
+        view: U1.
+        u2: Of those it knows, who shared keys.
+        count: |U2|.
+        held: Others' shares, and its own, by dealer's position.
+        removal: Seed of its first removable noise.
+    """
 
     view: Neighbourhood
     u2: Positions
@@ -167,7 +200,15 @@ class Masking(State, frozen=True, tag="masking"):
 
 
 class Agreeing(State, frozen=True, tag="agreeing"):
-    """Has signed U3; waits for proofs that others did."""
+    """Has signed U3; waits for proofs that others did.
+
+    Attributes:
+        view: U1.
+        u2: Who shared keys.
+        u3: Who is in the sum.
+        held: As in `Masking`.
+        removal: Likewise.
+    """
 
     view: Neighbourhood
     u2: Positions

@@ -10,6 +10,7 @@ from covey.plan import Plan, Suite
 from covey.secagg import graph
 from covey.secagg.keys import derive
 from covey.secagg.masks import Mask
+from covey.secagg.messages import MEMBER, OVERHEAD
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Terms:
     def threshold(self, size: int) -> int:
         """T = q: shares that open a secret, and votes that open the sum, among |U1| = `size`."""
         return self.suite.threshold or graph.quorum(size, self.plan.corrupt)
+
+    @property
+    def limit(self) -> int:
+        """Bytes of any message of the session but a vector's, at most: each tells about known members."""
+        return OVERHEAD + MEMBER * (1 + (self.suite.neighbours or self.plan.cohort))
 
     def neighbours(self, size: int, root: bytes, position: int) -> tuple[int, ...]:
         """Whom the member at `position` shares masks with, in order.
@@ -102,7 +108,10 @@ def vote_statement(terms: Terms, root: bytes, u2: bytes, u3: bytes) -> bytes:
 
 
 def deal_statement(
-    terms: Terms, root: bytes, ends: tuple[int, int], commitments: tuple[bytes, bytes]
+    terms: Terms, root: bytes, ends: tuple[int, int], box: bytes, commitments: tuple[bytes, bytes]
 ) -> bytes:
-    """Signed with dealt shares, kind "deal": (dealer, receiver), commitments to the shares of r and b."""
-    return fields(terms.digest, root, *ends, *commitments)
+    """Signed with dealt shares, kind "deal": (dealer, receiver), the box, commitments to the shares in it.
+
+    The box is signed so that one that does not open is known to be its dealer's.
+    """
+    return fields(terms.digest, root, *ends, hashlib.sha256(box).digest(), *commitments)

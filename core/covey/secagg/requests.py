@@ -1,0 +1,62 @@
+"""What the server sends at each stage, by whom it is for."""
+
+from collections.abc import Mapping
+
+from covey import merkle
+from covey.secagg.messages import Cohort, Deal, Entry, Partners, Survivors, Unmask, Vote, encode
+from covey.secagg.stages import Agreeing, Deals, Deliver, Session
+
+
+def ask_to_share(session: Session, tree: merkle.Tree) -> Deliver:
+    """U1, to all its members."""
+    requests = {
+        member.sender: encode(_cohort(session, tree, position))
+        for position, member in enumerate(session.members)
+    }
+    return Deliver("share", requests)
+
+
+def _cohort(session: Session, tree: merkle.Tree, position: int) -> Cohort:
+    size = len(session.members)
+    entries = tuple(
+        Entry(place, session.members[place].advertised, () if session.terms.complete else tree.path(place))
+        for place in session.known(position, range(size))
+    )
+    return Cohort(size, session.root, position, entries)
+
+
+def ask_for_vectors(session: Session, u2: tuple[int, ...], deals: Deals) -> Deliver:
+    """U2 and the shares that its members dealt, to all of U2."""
+    among = frozenset(u2)
+    requests = {}
+    for position in u2:
+        near = session.known(position, among)
+        relayed = tuple(_relayed(dealer, deals[dealer][position]) for dealer in near if dealer != position)
+        requests[session.members[position].sender] = encode(Partners(near, len(u2), relayed))
+    return Deliver("masked", requests)
+
+
+def _relayed(dealer: int, deal: Deal) -> Deal:
+    return Deal(dealer, deal.box, deal.commitment_r, deal.commitment_b, deal.signature)
+
+
+def ask_to_agree(state: Agreeing) -> Deliver:
+    """U1, U2 and U3, to all of U3."""
+    request = encode(Survivors(state.session.root, state.u2, state.u3))
+    return Deliver("consistency", dict.fromkeys(state.session.senders(state.u3), request))
+
+
+def ask_to_unmask(state: Agreeing, votes: Mapping[int, bytes]) -> Deliver:
+    """The proofs, to those who voted; in the semi-honest-server profile U3, to all of it."""
+    session = state.session
+    if session.terms.complete:
+        quorum = session.terms.threshold(len(session.members))
+        ballots = tuple(Vote(place, votes[place]) for place in sorted(votes)[:quorum])
+        request = encode(Unmask(state.u3, len(state.u3), state.inputs, ballots))
+        return Deliver("unmask", {session.members[place].sender: request for place in sorted(votes)})
+    among = frozenset(state.u3)
+    requests = {
+        session.members[place].sender: encode(Unmask(session.known(place, among), len(state.u3)))
+        for place in state.u3
+    }
+    return Deliver("unmask", requests)
