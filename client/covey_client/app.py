@@ -1,7 +1,7 @@
-"""The ClientApp: a message in, the device's one answer out.
+"""The ClientApp: a message in, the device's one reply out.
 
-On a fleet Flower loads `app`; which data and model it answers with is the device owner's word, given in the
-node's configuration, not the server's. Simulations build the same app over devices in memory.
+On a fleet Flower loads `app`; which data, model and keys it answers with is the device owner's word, given in
+the node's configuration, not the server's. Simulations build the same app over devices in memory.
 """
 
 import secrets
@@ -10,26 +10,51 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from flwr.app import Context, Error, Message
+from flwr.app import ConfigRecord, Context, Error, Message
 from flwr.clientapp import ClientApp
 
-from covey.arrays import layout_of
 from covey.errors import ConfigError, ProtocolError
+from covey_client.claims import FileClaims
+from covey_client.keys import read_keys
 from covey_client.local_data import FileData
+from covey_client.participant import Participant, begin, go_on
+from covey_client.seeds import SystemSeeds
 from covey_models.registry import find
-from covey_models.training import parameters_of
-from covey_strategies.queries.answer import answer
 from covey_strategies.queries.device import Device
-from covey_strategies.wire import answer_message, read_parameters, read_plan
+from covey_strategies.wire import CATEGORIES, STAGES, Asked, check_kind, read, reply_message
 
-DeviceOf = Callable[[Context], Device]
+ParticipantOf = Callable[[Context], Participant]
 
 NOT_SET_UP = "this device cannot answer; its own log says why"
 REFUSED = 1000  # our own reply code, outside Flower's range (flwr.common.constant.ErrorCode)
+PAD_SECONDS = 5.0
+STATE = "covey"
 
 
-def build(device_of: DeviceOf) -> ClientApp:
-    """A ClientApp that answers every query as the device that `device_of` finds.
+class ContextMemory:
+    """A session in the node's context, which Flower keeps in the SuperNode's memory between messages.
+
+    Args:
+        context: Of the node, for this run.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._state = context.state
+
+    @property
+    def session(self) -> bytes:
+        """The session; empty before the first."""
+        record = self._state.get(STATE)
+        data = record.get("session") if isinstance(record, ConfigRecord) else None
+        return data if isinstance(data, bytes) else b""
+
+    @session.setter
+    def session(self, data: bytes) -> None:
+        self._state[STATE] = ConfigRecord({"session": data})
+
+
+def build(participant_of: ParticipantOf) -> ClientApp:
+    """A ClientApp that answers every query as the participant that `participant_of` finds.
 
     A plan that the device refuses is answered by an error with the reason, which depends on the plan and the
     model alone. Any other failure is told to the device's own log and answered by a constant: Flower would
@@ -39,27 +64,34 @@ def build(device_of: DeviceOf) -> ClientApp:
 
     def handle(message: Message, context: Context) -> Message:
         try:
-            return _answer(message, device_of(context))
+            return _handle(message, participant_of(context), ContextMemory(context))
         except ProtocolError as error:
             return Message(Error(REFUSED, error.message), reply_to=message)
         except Exception as error:  # noqa: BLE001 - the device's boundary; see above
             _to_stderr(f"{type(error).__name__}: {error}")
             return Message(Error(REFUSED, NOT_SET_UP), reply_to=message)
 
-    client_app.train()(handle)
-    client_app.evaluate()(handle)
-    client_app.query("statistics")(handle)
+    register = {"train": client_app.train, "evaluate": client_app.evaluate, "query": client_app.query}
+    for category in sorted(set(CATEGORIES.values())):
+        for stage in STAGES:
+            register[category](stage)(handle)
     return client_app
 
 
-def _answer(message: Message, device: Device) -> Message:
-    sent, plan, record = read_plan(message)
-    parameters = read_parameters(record, layout_of(parameters_of(device.network)))
-    return answer_message(sent, answer(plan, parameters, device), message)
+def _handle(message: Message, participant: Participant, memory: ContextMemory) -> Message:
+    received = read(message)
+    if isinstance(received, Asked):
+        reply = begin(participant, memory, received, lambda plan: check_kind(message, plan))
+    else:
+        reply = go_on(participant, memory, received)
+    return reply_message(reply, message)
 
 
-def device_of_node(context: Context) -> Device:
-    """The device described by a SuperNode's `--node-config 'data="…npz" model="…"'`.
+def participant_of_node(context: Context) -> Participant:
+    """The device described by a SuperNode's `--node-config 'data="…npz" model="…" keys="…"'`.
+
+    `keys` names the folder of the device's keys, in which its claims are kept as well. Without it, and with
+    `unprotected=true`, the device answers plans without masks or noise, for experiments.
 
     Raises:
         ConfigError: A key is missing.
@@ -67,7 +99,16 @@ def device_of_node(context: Context) -> Device:
     """
     model = find(_text(context, "model"))
     path = Path(_text(context, "data"))
-    return Device(path.stem, model, FileData(path, model.classes), secrets.randbits(62), _to_stderr)
+    device = Device(path.stem, model, FileData(path, model.classes), secrets.randbits(62), _to_stderr)
+    folder = Path(_text(context, "keys")) if "keys" in context.node_config else None
+    unprotected = bool(context.node_config.get("unprotected", False))
+    if folder is None and not unprotected:
+        raise ConfigError(
+            "node configuration", "keys", "name the folder of the device's keys, or set unprotected=true"
+        )
+    claims = FileClaims((folder or path.parent / f"{path.stem}-claims") / "claims.json")
+    keys = None if folder is None else read_keys(folder)
+    return Participant(device, SystemSeeds(), claims, keys, unprotected, PAD_SECONDS)
 
 
 def _text(context: Context, key: str) -> str:
@@ -82,4 +123,4 @@ def _to_stderr(line: str) -> None:
         sys.stderr.write(f"covey: {line}\n")
 
 
-app = build(device_of_node)
+app = build(participant_of_node)

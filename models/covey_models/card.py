@@ -57,10 +57,9 @@ class CardFacts:
         devices: How many devices took part.
         rounds: How many rounds were run.
         strategy: How answers were combined ("FedAdam, rate 0.03").
-        masked: Whether the server saw masked vectors only (secure aggregation).
-        noise: The noise on the sums in words ("none", "Gaussian, multiplier 1.1").
-        epsilon: Differential privacy spent, from the ledger.
-        delta: The δ that `epsilon` goes with.
+        masks: "on", "elided" or "none"; what hid single answers from the server (secure aggregation).
+        noise: The law of the noise on the sums, or "none".
+        privacy: The claim in words, computed from the run's own record of its sums.
         fp32: Figures of the float32 variant.
         int8: Figures of the int8 variant.
         calibration: Method and data of the int8 activation ranges.
@@ -84,10 +83,9 @@ class CardFacts:
     devices: int | None = None
     rounds: int | None = None
     strategy: str | None = None
-    masked: bool | None = None
+    masks: str | None = None
     noise: str | None = None
-    epsilon: float | None = None
-    delta: float | None = None
+    privacy: str | None = None
     fp32: Measured | None = None
     int8: Measured | None = None
     calibration: str | None = None
@@ -179,26 +177,22 @@ def _training(facts: CardFacts) -> list[str]:
         f"- Devices: {_stated(facts.devices)}",
         f"- Rounds: {_stated(facts.rounds)}",
         f"- Strategy: {_stated(facts.strategy)}",
-        f"- Masks (secure aggregation): {_masks(facts.masked)}",
+        f"- Masks (secure aggregation): {_masks(facts.masks)}",
         f"- Noise: {_stated(facts.noise)}",
-        f"- Differential privacy: {_privacy(facts)}",
+        f"- Differential privacy: {facts.privacy or 'no ε is claimed'}",
     ]
 
 
-def _masks(masked: bool | None) -> str:
-    match masked:
+def _masks(masks: str | None) -> str:
+    match masks:
         case None:
             return NOT_STATED
-        case True:
+        case "on":
             return "yes: the server saw sums only"
-        case False:
+        case "elided":
+            return "**no**: a simulation skipped them, with every number as it would be with them"
+        case _:
             return "**no**: the server could see each device's update"
-
-
-def _privacy(facts: CardFacts) -> str:
-    if facts.epsilon is None or facts.delta is None:
-        return "no ε is claimed"
-    return f"ε = {facts.epsilon:g} at δ = {facts.delta:g}"
 
 
 def _figures(facts: CardFacts) -> list[str]:

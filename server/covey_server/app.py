@@ -5,6 +5,7 @@ The bundle is a manifest only; it names the federation's file and the folder for
     [tool.flwr.app.config]
     federation = "/etc/covey/federation.toml"
     runs = "/var/lib/covey/runs"
+    operator = "/etc/covey/operator"   (masks need it; see covey_server.operator)
 
 A run whose folder has no summary yet is gone on with: after a crash, `flwr run` again.
 """
@@ -20,6 +21,7 @@ from flwr.serverapp import Grid, ServerApp
 from covey.arrays import digest
 from covey.errors import ConfigError, InputError, StateError, TooFewDevices
 from covey.package.contents import Draft
+from covey.plan import SMALLEST_COHORT, SMALLEST_SUM
 from covey_io import durable, settings
 from covey_models.card import CardFacts, card
 from covey_models.golden import golden
@@ -27,10 +29,13 @@ from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.operator import read_operator
+from covey_server.privacy import protection
 from covey_server.release import export, identity, release_keys, signed_package
 from covey_server.run_folder import RunFolder
 from covey_server.settings import FederationFile
-from covey_server.summary import Summary
+from covey_server.summary import Summary, privacy_of
+from covey_strategies.protection import Operator
 
 POLL_SECONDS = 1.0
 
@@ -46,16 +51,30 @@ def main(grid: Grid, context: Context) -> None:
     """
     file = settings.load(Path(_text(context, "federation")), FederationFile)
     path = Path(_text(context, "runs")) / file.name
+    operator = read_operator(Path(_text(context, "operator"))) if file.privacy.masks is True else None
     with RunFolder(path).locked():
-        run(grid, file, open_or_create(path, file))
+        run(grid, file, open_or_create(path, file), operator)
 
 
-def run(grid: Grid, file: FederationFile, folder: RunFolder) -> None:
-    """One federation: wait for the fleet, train, package, sum up."""
+def run(grid: Grid, file: FederationFile, folder: RunFolder, operator: Operator | None) -> None:
+    """One federation: wait for the fleet, train, package, sum up.
+
+    Raises:
+        ConfigError: Masks are elided: only a simulation may do that.
+    """
+    if file.privacy.masks == "elided":
+        raise ConfigError("[privacy]", "masks", 'a fleet has masks or has none; "elided" is for simulations')
     model = find(file.model.name)
+    protected = protection(file, model, operator, seeded=False)
     wait_for_fleet(grid, file)
     coordinator = Coordinator(
-        grid=grid, file=file, model=model, folder=folder, seed=file.seed, observe=_print_round
+        grid=grid,
+        file=file,
+        model=model,
+        folder=folder,
+        protection=protected,
+        seed=file.seed,
+        observe=_print_round,
     )
     federated = coordinator.run()
     package = build_package(file, model, federated, folder)
@@ -88,7 +107,9 @@ def wait_for_fleet(grid: Grid, file: FederationFile) -> None:
     Raises:
         TooFewDevices: Not within the round's time.
     """
-    minimum = file.federation.minimum_devices
+    minimum = file.federation.minimum_devices or (
+        SMALLEST_COHORT if file.privacy.masks is True else SMALLEST_SUM
+    )
     deadline = time.monotonic() + file.federation.round_timeout
     while (connected := len(list(grid.get_node_ids()))) < minimum:
         if time.monotonic() > deadline:
@@ -112,7 +133,7 @@ def build_package(file: FederationFile, model: Model, federated: Federated, fold
         preprocessing=preprocessing,
         models=variants,
         golden=golden(model, variants, preprocessing, file.seed),
-        card=card(_card_facts(file, model)),
+        card=card(_card_facts(file, model, folder)),
     )
     path = folder.path / f"{file.name}.covey"
     durable.replace(path, signed_package(draft, release_keys(folder.path / "keys")))
@@ -128,8 +149,7 @@ def fleet_summary(file: FederationFile, federated: Federated, package: Path, fol
         model=file.model.name,
         rounds=len(rows),
         devices=max(row["devices"] for row in rows),
-        masks="none",
-        noise="none",
+        privacy=privacy_of(folder.sum_rows(), file.privacy.delta),
         accuracy_federated=federated.validation.accuracy,
         accuracy_central=None,
         accuracy_fp32=None,
@@ -142,7 +162,8 @@ def fleet_summary(file: FederationFile, federated: Federated, package: Path, fol
     )
 
 
-def _card_facts(file: FederationFile, model: Model) -> CardFacts:
+def _card_facts(file: FederationFile, model: Model, folder: RunFolder) -> CardFacts:
+    protected = privacy_of(folder.sum_rows(), file.privacy.delta)
     return CardFacts(
         name=file.name,
         summary=model.summary,
@@ -156,8 +177,9 @@ def _card_facts(file: FederationFile, model: Model) -> CardFacts:
         data_name="examples that never left the devices",
         rounds=file.federation.rounds,
         strategy=file.strategy.name,
-        masked=False,
-        noise="none",
+        masks=protected.masks,
+        noise=protected.noise,
+        privacy=protected.statement,
     )
 
 

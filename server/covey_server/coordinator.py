@@ -12,20 +12,21 @@ from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
-from covey import plan as plans
 from covey.arrays import Parameters
 from covey.errors import RoundAborted
 from covey.examples import Standardise
-from covey.plan import Plan, Statistics, Train
+from covey.plan import Statistics
 from covey_models.model import Model
 from covey_models.training import initial
+from covey_server.book import RunBook
 from covey_server.checkpoint import Checkpoint
 from covey_server.run_folder import Row, RunFolder
 from covey_server.settings import FederationFile, server_rate, train_task, validate_task
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
 from covey_strategies.private import Private, Recipes
-from covey_strategies.private_sum import PrivateSum
+from covey_strategies.protection import Protection
+from covey_strategies.queries.train import TrainSum
 from covey_strategies.queries.validate import ValidateSum
 from covey_strategies.wire import from_record, to_record
 
@@ -79,6 +80,7 @@ class Coordinator:
         file: What was decided.
         model: What is trained.
         folder: The run's folder, locked by the caller.
+        protection: What protects the sums.
         seed: Decides the initial model and the cohorts.
         observe: Called after every round.
     """
@@ -90,6 +92,7 @@ class Coordinator:
         file: FederationFile,
         model: Model,
         folder: RunFolder,
+        protection: Protection,
         seed: int,
         observe: Observer,
     ) -> None:
@@ -97,9 +100,10 @@ class Coordinator:
         self._file = file
         self._model = model
         self._folder = folder
+        self._protection = protection
+        self._book = RunBook(folder)
         self._seed = seed
         self._observe = observe
-        self._last: PrivateSum | None = None
 
     def run(self) -> Federated:
         """From the last checkpoint, or from the start, to the end.
@@ -110,6 +114,7 @@ class Coordinator:
         """
         saved = self._folder.latest()
         self._folder.rewind(saved.round if saved else 0)
+        self._book.close_crashed()
         state = saved or self._begin()
         strategy = self._strategy(state)
         for server_round in range(state.round + 1, self._file.federation.rounds + 1):
@@ -138,7 +143,7 @@ class Coordinator:
     def _statistics(self, parameters: Parameters) -> Standardise:
         federation = self._file.federation
         task = Statistics(federation.examples_cap)
-        return ask_statistics(self._grid, self._asking(None), task, parameters, federation.round_timeout)
+        return ask_statistics(self._grid, self._asking(None), task, parameters)
 
     def _asking(self, preprocessing: Standardise | None) -> Asking:
         federation = self._file.federation
@@ -149,14 +154,11 @@ class Coordinator:
             minimum=federation.minimum_devices,
             size=federation.devices_per_round,
             preprocessing=preprocessing,
-            witness=self._witness,
+            protection=self._protection,
+            book=self._book,
+            timeout=federation.round_timeout,
+            dropouts=self._file.privacy.dropouts,
         )
-
-    def _witness(self, plan: Plan, collected: PrivateSum) -> None:
-        """Write down every sum before anything is done with it."""
-        if isinstance(plan.task, Train):
-            self._last = collected
-        self._folder.log_sum(sum_row(plan, collected))
 
     def _strategy(self, state: Checkpoint) -> Private:
         inner: FedAvg = self._file.strategy.build()
@@ -170,11 +172,11 @@ class Coordinator:
 
     def _round(self, strategy: Private, state: Checkpoint, server_round: int) -> Checkpoint:
         started = time.monotonic()
-        parameters, loss, collected = self._train(strategy, server_round, state.parameters)
+        parameters, trained = self._train(strategy, server_round, state.parameters)
         accuracy = self._accuracy(strategy, server_round, parameters)
         rounds, seconds = self._file.federation.rounds, time.monotonic() - started
         ended = RoundEnded(
-            server_round, rounds, loss, accuracy, collected.devices, collected.refused, seconds
+            server_round, rounds, trained.loss, accuracy, trained.devices, trained.refused, seconds
         )
         self._folder.log_metrics(metrics_row(ended))
         optimiser = optimiser_state.save(strategy.inner)
@@ -185,12 +187,12 @@ class Coordinator:
 
     def _train(
         self, strategy: Private, server_round: int, parameters: Parameters
-    ) -> tuple[Parameters, float, PrivateSum]:
+    ) -> tuple[Parameters, TrainSum]:
         messages = strategy.configure_train(server_round, to_record(parameters), ConfigRecord(), self._grid)
         arrays, _ = strategy.aggregate_train(server_round, self._send(messages))
-        if arrays is None or strategy.train_sum is None or self._last is None:
+        if arrays is None or strategy.train_sum is None:
             raise RoundAborted(f"round {server_round}: the inner strategy gave no model")
-        return from_record(arrays), strategy.train_sum.loss, self._last
+        return from_record(arrays), strategy.train_sum
 
     def _accuracy(self, strategy: Private, server_round: int, parameters: Parameters) -> float | None:
         federation = self._file.federation
@@ -221,20 +223,4 @@ def metrics_row(ended: RoundEnded) -> Row:
         "devices": ended.devices,
         "refused": len(ended.refused),
         "seconds": round(ended.seconds, 4),
-    }
-
-
-def sum_row(plan: Plan, collected: PrivateSum) -> Row:
-    """A private sum as `sums.jsonl` has it: what was asked, how it was bounded, how many answered."""
-    return {
-        "round": plan.round,
-        "kind": plans.kind(plan),
-        "asked": plan.cohort,
-        "devices": collected.devices,
-        "minimum": plan.minimum,
-        "elements": plan.length,
-        "bytes_per_device": 4 * plan.length,
-        "parts": [{"name": p.name, "length": p.length, "clip": p.clip, "scale": p.scale} for p in plan.parts],
-        "masks": plan.masks,
-        "noise": plan.noise,
     }

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
-from covey.plan import Train, Validate, Weighting
+from covey.errors import ConfigError
+from covey.plan import Gradient, Profile, Train, Unit, Validate, Weighting
+from covey.secagg.masks import Cipher
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -28,7 +30,7 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     rounds: Annotated[int, msgspec.Meta(ge=1, le=999_999)]
     devices_per_round: Annotated[int, msgspec.Meta(ge=0)] = 0
-    minimum_devices: Annotated[int, msgspec.Meta(ge=2)] = 2
+    minimum_devices: Annotated[int, msgspec.Meta(ge=0)] = 0
     validate_every: Count = 10
     weighting: Weighting = "examples"
     examples_cap: Count = 512
@@ -37,8 +39,61 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     round_timeout: Positive = 3600.0
 
 
+class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What protects the sums. How much noise has no default: epsilon, or multipliers, or noise = false.
+
+    Attributes:
+        masks: Hide single answers from the server. "elided": a simulation skips them and changes no number.
+        noise: Whether devices add any.
+        unit: What a promise is about: one "example", with DP-SGD steps, or a whole "device".
+        epsilon: Target ε of the whole run in the server's view; the least multipliers that keep it are found.
+        delta: δ of the whole run.
+        train_multiplier: Instead of epsilon: z of training sums.
+        statistics_multiplier: z of the sum for standardisation.
+        validate_multiplier: z of validation sums.
+        corrupt: C_max, the most devices of the whole roster that may side with the server.
+        dropouts: Share of a cohort that may drop out of a sum that is still opened; where
+            federation.minimum_devices is not given.
+        profile: "malicious-server", or "semi-honest-server" for sums over more than 500 devices.
+        cipher: Of the masks: "aes-256-ctr" is faster where the processor has instructions for it.
+        sensitivity: Δ, integer units that the clip norm is scaled to.
+        remove_excess: Take off noise of devices that did not drop out; left out, wherever it can be done.
+        largest_cohort: A round's devices are divided into sums of at most so many, each with noise of its
+            own.
+    """
+
+    masks: bool | Literal["elided"] = True
+    noise: bool = True
+    unit: Unit = "device"
+    epsilon: Positive | None = None
+    delta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-5
+    train_multiplier: Positive | None = None
+    statistics_multiplier: Positive | None = None
+    validate_multiplier: Positive | None = None
+    corrupt: Count = 1
+    dropouts: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.3
+    profile: Profile = "malicious-server"
+    cipher: Cipher = "chacha20"
+    sensitivity: Annotated[int, msgspec.Meta(ge=64, le=1 << 20)] = 1 << 10
+    remove_excess: bool | None = None
+    largest_cohort: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 500
+
+
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Local SGD on a device."""
+    """Training on a device: local SGD for unit device, one DP-SGD step a round for unit example.
+
+    Attributes:
+        epochs: Unit device: passes over the local examples.
+        batch_size: Unit device: examples a step.
+        learning_rate: Of local SGD, or of the DP-SGD step.
+        schedule: Of that rate over the rounds.
+        momentum: Unit device: of local SGD.
+        gradient_clip: Largest L2 norm of a gradient: of a batch's (0 for no limit), or of each example's.
+        sampling_rate: Unit example: q, with which each example joins a step.
+        augmentations: Unit example: augmented copies whose mean gradient is an example's; 0 for none.
+        expected_batch: Unit example: public constant that a step's sum is divided by; near q times all
+            examples.
+    """
 
     epochs: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     batch_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] = 16
@@ -46,6 +101,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     schedule: Schedule = "constant"
     momentum: Share = 0.0
     gradient_clip: NotNegative = 0.0
+    sampling_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    augmentations: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    expected_batch: NotNegative = 0.0
 
 
 class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,13 +159,20 @@ class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     model: ModelSettings
     federation: FederationSettings
+    privacy: PrivacySettings = PrivacySettings()
     training: TrainingSettings = TrainingSettings()
     strategy: StrategySettings = StrategySettings()
 
 
-def train_task(file: FederationFile, server_round: int) -> Train:
-    """What a device is asked to do in a round, from 1."""
+def train_task(file: FederationFile, server_round: int) -> Train | Gradient:
+    """What a device is asked to do in a round, from 1.
+
+    Raises:
+        ConfigError: The unit is example, and a number that its steps need is missing.
+    """
     federation, training = file.federation, file.training
+    if file.privacy.unit == "example":
+        return _gradient_task(file, server_round)
     return Train(
         epochs=training.epochs,
         batch_size=training.batch_size,
@@ -118,6 +183,25 @@ def train_task(file: FederationFile, server_round: int) -> Train:
         weighting=federation.weighting,
         examples_cap=federation.examples_cap,
         update_clip=federation.update_clip,
+    )
+
+
+def _gradient_task(file: FederationFile, server_round: int) -> Gradient:
+    training = file.training
+    for key in ("gradient_clip", "expected_batch"):
+        if not getattr(training, key):
+            raise ConfigError(
+                "[training]", key, 'unit "example" needs one above 0; see docs/configuration.md'
+            )
+    return Gradient(
+        sampling_rate=training.sampling_rate,
+        augmentations=training.augmentations,
+        gradient_clip=training.gradient_clip,
+        learning_rate=scheduled(
+            training.learning_rate, training.schedule, server_round, file.federation.rounds
+        ),
+        expected_batch=training.expected_batch,
+        examples_cap=file.federation.examples_cap,
     )
 
 

@@ -14,7 +14,7 @@ def closing_lines(found: Summary, folder: RunFolder) -> list[str]:
         f"accuracy    {_accuracies(found)}",
         f"package     {found.package}, {_kilobytes(found.package_bytes)}, signed, installed{_latency(found)}",
         f"sent        by each device: {_sent(folder)}",
-        f"protection  masks: {found.masks}, noise: {found.noise}; the server saw every vector: no privacy",
+        f"protection  {found.privacy.statement}",
         f"model       sha256 {found.model_sha256}",
         f"figures     {path / 'summary.json'}, {path / 'metrics.csv'}",
         str(path / "report.html"),

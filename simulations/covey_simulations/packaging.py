@@ -18,6 +18,7 @@ from covey_models.golden import golden
 from covey_models.runtime import predictor
 from covey_server.coordinator import Federated
 from covey_server.release import Keys, export, signed_package
+from covey_server.summary import privacy_of
 from covey_simulations.central import pooled_held_out, pooled_train
 from covey_simulations.evaluation import of_variant
 from covey_simulations.report.facts import VariantResult
@@ -90,6 +91,7 @@ def _measure(onnx: bytes, held_out: Examples, classes: int) -> Measured:
 
 def _card_facts(world: World, measured: Mapping[Variant, Measured]) -> CardFacts:
     model, data, file = world.model, world.data, world.file
+    protected = privacy_of(world.folder.sum_rows(), file.privacy.delta)
     return CardFacts(
         name=file.name,
         summary=model.summary,
@@ -108,12 +110,13 @@ def _card_facts(world: World, measured: Mapping[Variant, Measured]) -> CardFacts
         devices=data.training_devices,
         rounds=file.federation.rounds,
         strategy=file.strategy.name,
-        masked=False,
-        noise="none",
+        masks=protected.masks,
+        noise=protected.noise,
+        privacy=protected.statement,
         fp32=measured.get("fp32"),
         int8=measured.get("int8"),
         calibration=calibration(world) or None,
-        limits=("Trained in a simulation; no differential privacy is claimed.",),
+        limits=("Trained in a simulation, which sees all data itself.",),
     )
 
 

@@ -18,6 +18,7 @@ from covey.package.contents import Variant
 from covey.package.verify import Package
 from covey_server.coordinator import Federated
 from covey_server.run_folder import Row
+from covey_server.summary import privacy_of
 from covey_simulations.evaluation import by_device, log_lines
 from covey_simulations.packaging import calibration, parameters_count
 from covey_simulations.report.facts import ReportFacts, Round, SentKind, VariantResult
@@ -68,8 +69,7 @@ def report_facts(world: World, outcome: Outcome) -> ReportFacts:
         variants={str(name): found for name, found in outcome.variants.items()},
         calibration=calibration(world),
         sent=sent(world.folder.sum_rows()),
-        masks="none",
-        noise="none",
+        privacy=privacy_of(world.folder.sum_rows(), file.privacy.delta),
         failures=log_lines(world.logs, LOG_LINES),
         package=outcome.package_path.name,
         package_bytes=outcome.package_path.stat().st_size,
@@ -84,7 +84,8 @@ def report_facts(world: World, outcome: Outcome) -> ReportFacts:
 
 def sent(rows: list[Row]) -> tuple[SentKind, ...]:
     """What left each device, by kind of query, from the run's own record of its sums."""
-    kinds = {row["kind"]: [each for each in rows if each["kind"] == row["kind"]] for row in rows}
+    asked = [row for row in rows if row["event"] == "reserve" and row["cohort_number"] == 0]
+    kinds = {row["kind"]: [each for each in asked if each["kind"] == row["kind"]] for row in asked}
     return tuple(_sent_kind(kind, of_kind) for kind, of_kind in kinds.items())
 
 

@@ -28,9 +28,10 @@ from covey.metrics import accuracy
 from covey_io import durable
 from covey_server import summary
 from covey_server.coordinator import Coordinator, RoundEnded
+from covey_server.privacy import protection
 from covey_server.release import identity, release_keys
 from covey_server.run_folder import RunFolder
-from covey_server.summary import Summary
+from covey_server.summary import Summary, privacy_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package
@@ -103,6 +104,9 @@ def _coordinator(world: World, progress: Progress) -> Coordinator:
         file=world.file,
         model=world.model,
         folder=world.folder,
+        protection=protection(
+            world.file, world.model, world.fleet.operator, seeded=not world.file.private_noise
+        ),
         seed=world.file.seed,
         observe=progress.round_ended,
     )
@@ -130,8 +134,7 @@ def _summary(world: World, outcome: Outcome) -> Summary:
         model=world.model.name,
         rounds=len(rows),
         devices=max(row["devices"] for row in rows),
-        masks="none",
-        noise="none",
+        privacy=privacy_of(world.folder.sum_rows(), world.file.privacy.delta),
         accuracy_federated=outcome.federated.validation.accuracy,
         accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
         accuracy_fp32=outcome.variants["fp32"].accuracy,

@@ -46,8 +46,17 @@ class ReleaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class SimulationFile(FederationFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A simulated federation, as written in TOML."""
+    """A simulated federation, as written in TOML.
 
+    Attributes:
+        private_noise: Draw noise and coins from the operating system, as a fleet does, and not from the seed:
+            the run cannot be repeated.
+        data: Who holds what.
+        central: The baseline.
+        release: What is packaged.
+    """
+
+    private_noise: bool = False
     data: DataSettings
     central: CentralSettings = CentralSettings()
     release: ReleaseSettings = ReleaseSettings()

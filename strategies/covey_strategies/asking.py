@@ -1,6 +1,6 @@
-"""Asking a cohort: the run in whose name, the plan, its messages and the sum of its answers."""
+"""Asking a cohort: the run in whose name, the plans, their messages and the sum of the answers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flwr.app import Message
@@ -8,37 +8,36 @@ from flwr.serverapp import Grid
 
 from covey import plan as plans
 from covey.arrays import Parameters, digest
-from covey.encode import Part
 from covey.examples import Standardise
 from covey.plan import Plan, Statistics, Task
+from covey.secagg.envelope import seal_envelope
 from covey_models.model import Model
 from covey_strategies import cohort as cohorts
-from covey_strategies.private_sum import PrivateSum, collect
+from covey_strategies.exchange import Exchange, start
+from covey_strategies.private_sum import Book, PrivateSum, collect
+from covey_strategies.protection import Protection
 from covey_strategies.queries import statistics
-from covey_strategies.wire import plan_messages, to_record
-
-Witness = Callable[[Plan, PrivateSum], None]
 
 
 @dataclass(frozen=True)
 class Question:
-    """One plan on its way to one cohort.
+    """One task on its way to one or more cohorts.
 
     Attributes:
-        plan: What is asked.
-        sent: The plan's bytes.
+        task: What is asked.
         parameters: The model that goes with it.
-        cohort: Node ids.
+        exchanges: One a cohort.
+        grid: Where they are.
     """
 
-    plan: Plan
-    sent: bytes
+    task: Task
     parameters: Parameters
-    cohort: tuple[int, ...]
+    exchanges: tuple[Exchange, ...]
+    grid: Grid
 
     def messages(self) -> list[Message]:
-        """One message a device."""
-        return plan_messages(self.sent, plans.kind(self.plan), to_record(self.parameters), self.cohort)
+        """The plans, one message a device."""
+        return [message for exchange in self.exchanges for message in exchange.first_messages()]
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,14 @@ class Asking:
         run: The run's identifier.
         model: What is trained.
         seed: Decides who is asked.
-        minimum: Fewest devices whose sum is opened.
+        minimum: Fewest devices whose sum is opened; of each cohort, if there are several. 0 to follow from
+            `dropouts`.
+        dropouts: Share of a cohort that may drop out, where `minimum` is 0.
         size: Devices asked in a round; 0 for all connected.
         preprocessing: How devices scale their inputs; None before statistics are known.
-        witness: Called with every plan and its sum, before anything is done with the sum.
+        protection: Masks and noise.
+        book: Where sums are written down.
+        timeout: Seconds to wait for each stage's replies.
     """
 
     run: str
@@ -61,51 +64,71 @@ class Asking:
     minimum: int
     size: int
     preprocessing: Standardise | None
-    witness: Witness
+    protection: Protection
+    book: Book
+    timeout: float
+    dropouts: float = 0.3
 
     def cohort(self, grid: Grid, server_round: int) -> list[int]:
         """Who is asked in a round; see `covey_strategies.cohort.draw`."""
-        return cohorts.draw(grid.get_node_ids(), self.size, self.minimum, self.seed, server_round)
+        least = self.minimum or plans.SMALLEST_SUM
+        return cohorts.draw(grid.get_node_ids(), self.size, least, self.seed, server_round)
 
     def question(
-        self,
-        server_round: int,
-        task: Task,
-        parts: Sequence[Part],
-        parameters: Parameters,
-        cohort: Sequence[int],
+        self, grid: Grid, server_round: int, task: Task, parameters: Parameters, cohort: Sequence[int]
     ) -> Question:
-        """A plan for a cohort."""
-        plan = Plan(
-            run=self.run,
-            round=server_round,
-            model=self.model.name,
-            model_sha256=digest(parameters),
-            preprocessing=self.preprocessing,
-            task=task,
-            parts=tuple(parts),
-            cohort=len(cohort),
-            minimum=self.minimum,
-        )
-        return Question(plan, plans.to_bytes(plan), parameters, tuple(cohort))
+        """Plans for a cohort, written down before they can be sent.
+
+        Raises:
+            InputError: The cohort, the model and what protects the sum do not fit together.
+        """
+        divided = cohorts.divide(cohort, self.protection.largest, self.seed, server_round)
+        serial = self.book.next_sum()
+        exchanges = []
+        for number, members in enumerate(divided):
+            bare = Plan(
+                run=self.run,
+                sum=serial,
+                round=server_round,
+                model=self.model.name,
+                model_sha256=digest(parameters),
+                preprocessing=self.preprocessing,
+                task=task,
+                parts=(),
+                unit=self.protection.unit,
+                norm=1,
+                cohort=len(members),
+                cohorts=len(divided),
+                cohort_number=number,
+                minimum=cohorts.minimum_of(len(members), self.minimum, self.dropouts, self.protection),
+                corrupt=self.protection.corrupt,
+                masks="none",
+            )
+            exchanges.append(self._exchange(bare, parameters, members))
+        for exchange in exchanges:
+            self.book.reserve(exchange.plan)
+        return Question(task, parameters, tuple(exchanges), grid)
+
+    def _exchange(self, bare: Plan, parameters: Parameters, members: Sequence[int]) -> Exchange:
+        plan = self.protection.protect(bare, parameters, self.model)
+        operator = self.protection.operator
+        if plan.masks != "on" or operator is None:
+            return start(plan, parameters, members, None, None)
+        envelope = seal_envelope(plans.to_bytes(plan), operator.private, operator.roster_sent)
+        return start(plan, parameters, members, envelope, operator.roster)
 
     def collect(self, question: Question, replies: Iterable[Message]) -> PrivateSum:
-        """The sum of the answers, witnessed; see `covey_strategies.private_sum.collect`."""
-        collected = collect(question.plan, question.sent, question.cohort, replies)
-        self.witness(question.plan, collected)
-        return collected
+        """The sum of the answers, written down; see `covey_strategies.private_sum.collect`."""
+        return collect(question.grid, question.exchanges, replies, self.book, self.timeout)
 
 
-def ask_statistics(
-    grid: Grid, asking: Asking, task: Statistics, parameters: Parameters, timeout: float
-) -> Standardise:
+def ask_statistics(grid: Grid, asking: Asking, task: Statistics, parameters: Parameters) -> Standardise:
     """A query of its own, before training: the scaling that gives the fleet's inputs mean 0, deviation 1.
 
     Raises:
         RoundAborted: Too few devices, or none with an example.
     """
-    cohort = asking.cohort(grid, 0)
-    parts = statistics.parts(asking.model.input_shape[0], len(cohort))
-    question = asking.question(0, task, parts, parameters, cohort)
-    collected = asking.collect(question, grid.send_and_receive(question.messages(), timeout=timeout))
+    question = asking.question(grid, 0, task, parameters, asking.cohort(grid, 0))
+    replies = grid.send_and_receive(question.messages(), timeout=asking.timeout)
+    collected = asking.collect(question, replies)
     return statistics.read(collected.sums, asking.model.input_bound)

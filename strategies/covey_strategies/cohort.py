@@ -1,13 +1,17 @@
 """Who is asked in a round, and the view of a Grid that holds only them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from covey.errors import TooFewDevices
+from covey.plan import SMALLEST_SUM
+from covey.planner.cohort import minimum_for
 from covey.seeds import generator
+from covey_strategies.protection import Protection
 
 
 def draw(nodes: Iterable[int], size: int, minimum: int, seed: int, server_round: int) -> list[int]:
@@ -35,6 +39,34 @@ def draw(nodes: Iterable[int], size: int, minimum: int, seed: int, server_round:
         len(connected), size=max(size, minimum), replace=False
     )
     return sorted(connected[index] for index in chosen)
+
+
+def divide(cohort: Sequence[int], largest: int, seed: int, server_round: int) -> list[list[int]]:
+    """A cohort in parts of at most `largest`, as equal as can be, at random: each has a sum of its own."""
+    parts = max(1, -(-len(cohort) // largest))
+    if parts == 1:
+        return [list(cohort)]
+    order = generator(seed, "division", server_round).permutation(len(cohort))
+    return [sorted(cohort[index] for index in part) for part in np.array_split(order, parts)]
+
+
+def minimum_of(devices: int, minimum: int, dropouts: float, protection: Protection) -> int:
+    """The fewest devices whose sum is opened, of a cohort of `devices`.
+
+    Args:
+        devices: Asked.
+        minimum: As decided; 0 to follow from `dropouts`.
+        dropouts: Share of the cohort that may drop out.
+        protection: With masks or noise a sum has a safe minimum of its own.
+
+    Raises:
+        InputError: So many drop-outs would leave too few devices.
+    """
+    if minimum:
+        return minimum
+    if protection.masks == "on":
+        return minimum_for(devices, protection.corrupt, dropouts)
+    return max(SMALLEST_SUM, protection.corrupt + 1, devices - int(dropouts * devices))
 
 
 class CohortGrid(Grid):

@@ -5,7 +5,7 @@ arrays are the cohort's mean; FedAvg, FedProx, FedAdam, FedYogi and FedAvgM do w
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import INFO
 
 import msgspec
@@ -16,15 +16,16 @@ from flwr.serverapp.strategy import FedAvg, FedAvgM, Strategy
 
 from covey.arrays import Parameters
 from covey.errors import InputError, TooFewDevices
-from covey.plan import Train, Validate
+from covey.plan import Gradient, Train, Validate
 from covey_strategies.asking import Asking, Question
 from covey_strategies.cohort import CohortGrid
-from covey_strategies.queries import train, validate
+from covey_strategies.private_sum import PrivateSum
+from covey_strategies.queries import gradient, train, validate
 from covey_strategies.queries.train import TrainSum
 from covey_strategies.queries.validate import ValidateSum
 from covey_strategies.wire import from_record, to_record
 
-Recipe = Callable[[int], Train]
+Recipe = Callable[[int], Train | Gradient]
 Rate = Callable[[int], float]
 
 
@@ -53,6 +54,9 @@ class Private(Strategy):
         asking: Whom to ask, and in whose name.
         recipes: What to ask for.
 
+    Between Flower's two calls for a round lie the stages of the private sum: `aggregate_train` receives the
+    replies to the plan and drives the rest over the grid that `configure_train` was given.
+
     Raises:
         InputError: An inner strategy that samples by itself.
     """
@@ -72,7 +76,9 @@ class Private(Strategy):
 
     def summary(self) -> None:
         """Log what protects the sums, and the inner strategy's own summary."""
-        log(INFO, "\t├──> Private sum: masks none, noise none (the server sees every vector)")
+        protection = self.asking.protection
+        noise = "none" if not protection.multipliers else "on"
+        log(INFO, "\t├──> Private sum: masks %s, noise %s, unit %s", protection.masks, noise, protection.unit)
         self.inner.summary()
 
     def configure_train(
@@ -92,8 +98,7 @@ class Private(Strategy):
         )
         task = _with_inner_config(self.recipes.train(server_round), inner_messages)
         parameters = from_record(arrays)
-        parts = train.parts(task, parameters, len(cohort))
-        self._question = self.asking.question(server_round, task, parts, parameters, cohort)
+        self._question = self.asking.question(grid, server_round, task, parameters, cohort)
         return self._question.messages()
 
     def aggregate_train(
@@ -105,11 +110,8 @@ class Private(Strategy):
             RoundAborted: Too few answers, or none with an example; the inner strategy is not called.
         """
         question = self._take()
-        task = question.plan.task
-        if not isinstance(task, Train):
-            raise TypeError("aggregate_train without configure_train")
         collected = self.asking.collect(question, replies)
-        self.train_sum = train.read(task, collected.sums, question.parameters, collected.devices)
+        self.train_sum = replace(_read(question, collected), refused=collected.refused)
         mean = {name: value + self.train_sum.update[name] for name, value in question.parameters.items()}
         return self.inner.aggregate_train(
             server_round, [self._synthetic(question, mean, self.train_sum.loss)]
@@ -121,9 +123,8 @@ class Private(Strategy):
         """Ask a cohort to validate."""
         del config  # nothing of the caller's is sent to a device beside the plan
         cohort = self.asking.cohort(grid, server_round)
-        parts = validate.parts(self.recipes.validate, self.asking.model.classes, len(cohort))
         self._question = self.asking.question(
-            server_round, self.recipes.validate, parts, from_record(arrays), cohort
+            grid, server_round, self.recipes.validate, from_record(arrays), cohort
         )
         return self._question.messages()
 
@@ -160,8 +161,23 @@ class Private(Strategy):
         return Message(content, reply_to=question.messages()[0])
 
 
-def _with_inner_config(task: Train, messages: list[Message]) -> Train:
-    """FedProx speaks to clients through its messages' config; everything else in them stays here."""
+def _read(question: Question, collected: PrivateSum) -> TrainSum:
+    match question.task:
+        case Train():
+            return train.read(question.task, collected.sums, question.parameters, collected.devices)
+        case Gradient():
+            return gradient.read(question.task, collected.sums, question.parameters, collected.devices)
+        case _:
+            raise TypeError("aggregate_train without configure_train")
+
+
+def _with_inner_config(task: Train | Gradient, messages: list[Message]) -> Train | Gradient:
+    """FedProx speaks to clients through its messages' config; everything else in them stays here.
+
+    Its pull towards the global model is nothing in a single step from the global model.
+    """
+    if isinstance(task, Gradient):
+        return task
     for record in messages[0].content.config_records.values() if messages else ():
         if "proximal-mu" in record:
             return msgspec.structs.replace(task, proximal_mu=float(record["proximal-mu"]))  # type: ignore[arg-type]

@@ -1,29 +1,26 @@
-"""One private sum: the answers of a cohort, added in the ring and decoded.
+"""One private sum: a question to one or more cohorts, driven over a Grid until each is opened or given up."""
 
-The sum is taken in clear here: the server sees each device's vector. Plans say so (`masks: "none"`,
-`noise: "none"`). What follows a sum sees only the total, which is all that a masked sum will give it.
-"""
-
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 from flwr.app import Message
+from flwr.serverapp import Grid
 
-from covey import encode, ring
-from covey import plan as plans
+from covey import encode
 from covey.encode import Vectors
-from covey.errors import ProtocolError, TooFewDevices
+from covey.errors import TooFewDevices
 from covey.plan import Plan
-from covey.ring import Ring
-from covey_strategies.wire import read_answer
+from covey_strategies.exchange import Exchange, Failed, Settled
 
 
 @dataclass(frozen=True)
 class PrivateSum:
-    """The outcome of one plan.
+    """The outcome of one question.
 
     Attributes:
-        sums: The decoded total, by part.
+        sums: The decoded total over all opened cohorts, by part.
         devices: Devices in it.
         refused: What was not counted, and why, one line each.
     """
@@ -33,44 +30,81 @@ class PrivateSum:
     refused: tuple[str, ...]
 
 
-def collect(plan: Plan, sent: bytes, cohort: Collection[int], replies: Iterable[Message]) -> PrivateSum:
-    """Add up the answers to one plan.
+class Book(Protocol):
+    """Where a run's sums are written down; each call is durable before it returns."""
+
+    def next_sum(self) -> int:
+        """A serial number that was never used, in this run or before a crash of it."""
+
+    def reserve(self, plan: Plan) -> None:
+        """Before a plan is sent: it counts as spent from here on, whatever happens."""
+
+    def settle(self, plan: Plan, settled: Settled) -> None:
+        """After a sum was opened, before anything is done with it."""
+
+    def abort(self, plan: Plan, reason: str) -> None:
+        """After a sum was given up; it stays spent."""
+
+
+def collect(
+    grid: Grid, exchanges: Iterable[Exchange], replies: Iterable[Message], book: Book, timeout: float
+) -> PrivateSum:
+    """Drive all cohorts of a question to their ends.
 
     Args:
-        plan: What was asked.
-        sent: The plan's bytes as sent.
-        cohort: Who was asked: the scales leave room for no more.
-        replies: In any order; a device's second answer is not counted.
+        grid: Where the devices are.
+        exchanges: One a cohort, their first messages sent.
+        replies: To the first messages.
+        book: Where the outcomes are written.
+        timeout: Seconds to wait at each stage; who has not replied by then has dropped out.
 
     Raises:
-        TooFewDevices: Fewer usable answers than the plan's minimum; nothing is decoded.
+        TooFewDevices: No cohort's sum was opened.
     """
-    answers, refused = _sort(plan, plans.digest(sent), cohort, replies)
-    if len(answers) < plan.minimum:
-        answered = f"{len(answers)} of {plan.cohort} devices answered, the minimum is {plan.minimum}"
-        because = f"; first refusal: {refused[0]}" if refused else ""
+    waiting = list(exchanges)
+    ended: list[Exchange] = []
+    while waiting:
+        waiting = [exchange.received(own) for exchange, own in _by_cohort(waiting, replies)]
+        ended += [exchange for exchange in waiting if exchange.end is not None]
+        waiting = [exchange for exchange in waiting if exchange.end is None]
+        messages = [message for exchange in waiting for message in exchange.messages()]
+        replies = list(grid.send_and_receive(messages, timeout=timeout)) if messages else []
+    for exchange in ended:
+        _write(book, exchange)
+    return _added(ended)
+
+
+def _by_cohort(exchanges: list[Exchange], replies: Iterable[Message]) -> list[tuple[Exchange, list[Message]]]:
+    """Replies of strangers go to the first cohort, which says so."""
+    sorted_out: list[list[Message]] = [[] for _ in exchanges]
+    place = {node: index for index, exchange in enumerate(exchanges) for node in exchange.cohort}
+    for reply in replies:
+        sorted_out[place.get(reply.metadata.src_node_id, 0)].append(reply)
+    return list(zip(exchanges, sorted_out, strict=True))
+
+
+def _write(book: Book, exchange: Exchange) -> None:
+    match exchange.end:
+        case Settled():
+            book.settle(exchange.plan, exchange.end)
+        case Failed(reason):
+            book.abort(exchange.plan, reason)
+        case None:
+            raise TypeError("an exchange without an end")
+
+
+def _added(exchanges: list[Exchange]) -> PrivateSum:
+    opened = [(exchange, exchange.end) for exchange in exchanges if isinstance(exchange.end, Settled)]
+    refused = tuple(line for exchange in exchanges for line in exchange.refused)
+    if not opened:
+        first = exchanges[0]
+        reason = first.end.reason if isinstance(first.end, Failed) else "no cohort"
         raise TooFewDevices(
-            f"round {plan.round}: {answered}{because}",
+            f"round {first.plan.round}: {reason}",
             hint="bring devices up and resume, or start anew with a lower federation.minimum_devices",
         )
-    total = ring.add(answers.values(), plan.length)
-    return PrivateSum(encode.decode(plan.parts, total), len(answers), tuple(refused))
-
-
-def _sort(
-    plan: Plan, digest: str, cohort: Collection[int], replies: Iterable[Message]
-) -> tuple[dict[int, Ring], list[str]]:
-    answers: dict[int, Ring] = {}
-    refused: list[str] = []
-    for reply in replies:
-        device = reply.metadata.src_node_id
-        try:
-            vector = read_answer(reply, plan, digest)
-        except ProtocolError as error:
-            refused.append(error.message)
-            continue
-        if device not in cohort or device in answers:
-            refused.append(f"node {device}: {'a second answer' if device in answers else 'was not asked'}")
-        else:
-            answers[device] = vector
-    return answers, refused
+    sums: Vectors = {}
+    for exchange, settled in opened:
+        for name, value in encode.decode(exchange.plan.parts, settled.total).items():
+            sums[name] = np.add(sums[name], value) if name in sums else value
+    return PrivateSum(sums, sum(settled.devices for _, settled in opened), refused)

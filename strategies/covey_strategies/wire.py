@@ -1,31 +1,36 @@
-"""Plans and answers as Flower messages: the one place that reads what the other side sent.
+"""Plans, requests and replies as Flower messages: the one place that reads what the other side sent.
 
-To a device: the model's arrays and the plan's bytes. Back: one integer vector and the digest of the plan
-it answers. Nothing else is accepted in an answer, so no metric can travel beside the sum.
+To a device: a plan with its model first, in an envelope where masks are on; then requests that name the plan
+they are for. Back: the bytes of one protocol message. Nothing else is accepted in a reply, so no metric can
+travel beside the sum.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from covey import plan as plans
-from covey import ring
 from covey.arrays import Layout, Parameters, layout_of
 from covey.errors import PackageError, ProtocolError
 from covey.package import npy
 from covey.plan import Plan
-from covey.ring import Ring
 
 MODEL = "model"
 PLAN = "plan"
-ANSWER = "answer"
-VECTOR = "vector"
-ENCODING = "covey.ring32"  # little-endian uint32, no header
+ENVELOPE = "envelope"
+REQUEST = "request"
+REPLY = "reply"
 
 LONGEST_REASON = 200  # characters of a device's refusal that are shown
 
-MESSAGE_TYPES = {"train": "train", "validate": "evaluate", "statistics": "query.statistics"}
+CATEGORIES = {"train": "train", "gradient": "train", "validate": "evaluate", "statistics": "query"}
+"""Flower's kind of message for each kind of query; the stage follows after a dot."""
+
+FIRST_STAGES = {PLAN: "answer", ENVELOPE: "advertise"}
+LATER_STAGES = ("share", "masked", "consistency", "unmask", "removal")
+STAGES = (*FIRST_STAGES.values(), *LATER_STAGES)
 
 
 def to_record(parameters: Parameters) -> ArrayRecord:
@@ -62,69 +67,126 @@ def read_parameters(record: ArrayRecord, layout: Layout) -> Parameters:
     return parameters
 
 
-def plan_messages(plan: bytes, kind: str, model: ArrayRecord, devices: Iterable[int]) -> list[Message]:
-    """One message a device."""
-    content = RecordDict({MODEL: model, PLAN: ConfigRecord({PLAN: plan})})
-    return [Message(content, device, MESSAGE_TYPES[kind]) for device in devices]
+@dataclass(frozen=True)
+class Asked:
+    """A first message: a plan and the model to answer it with.
+
+    Attributes:
+        plan: The plan's bytes; None in an envelope.
+        envelope: The envelope's bytes; None in clear.
+        model: Not yet decoded.
+    """
+
+    plan: bytes | None
+    envelope: bytes | None
+    model: ArrayRecord
 
 
-def read_plan(message: Message) -> tuple[bytes, Plan, ArrayRecord]:
-    """What a device was sent: the plan's bytes, the plan, the model as yet undecoded.
+@dataclass(frozen=True)
+class Requested:
+    """A later message: a request of a session.
+
+    Attributes:
+        plan: H(plan), hexadecimal.
+        stage: What it answers to; part of the message's type.
+        data: The request.
+    """
+
+    plan: str
+    stage: str
+    data: bytes
+
+
+def plan_messages(
+    plan: Plan, sent: bytes, envelope: bytes | None, model: ArrayRecord, devices: Iterable[int]
+) -> list[Message]:
+    """One first message a device.
+
+    Args:
+        plan: The plan.
+        sent: Its bytes.
+        envelope: Holds it where masks are on.
+        model: Goes with it.
+        devices: Node ids.
+    """
+    name, data = (PLAN, sent) if envelope is None else (ENVELOPE, envelope)
+    content = RecordDict({MODEL: model, name: ConfigRecord({name: data})})
+    kind = f"{CATEGORIES[plans.kind(plan)]}.{FIRST_STAGES[name]}"
+    return [Message(content, device, kind) for device in devices]
+
+
+def request_messages(plan: Plan, digest: str, stage: str, requests: Mapping[int, bytes]) -> list[Message]:
+    """One later message a device."""
+    kind = f"{CATEGORIES[plans.kind(plan)]}.{stage}"
+    return [
+        Message(RecordDict({REQUEST: ConfigRecord({PLAN: digest, REQUEST: data})}), device, kind)
+        for device, data in requests.items()
+    ]
+
+
+def read(message: Message) -> Asked | Requested:
+    """What a device was sent.
 
     Raises:
         ProtocolError: Blames the server.
     """
-    content = message.content
-    if set(content) != {MODEL, PLAN}:
-        raise ProtocolError("a message that is not a plan and a model", blame="server")
-    model, config = content[MODEL], content[PLAN]
-    data = config.get(PLAN) if isinstance(config, ConfigRecord) else None
+    content, (_, _, stage) = message.content, message.metadata.message_type.partition(".")
+    if set(content) == {REQUEST}:
+        return _requested(content[REQUEST], stage)
+    for name, first in FIRST_STAGES.items():
+        if set(content) == {MODEL, name} and stage == first:
+            return _asked(name, content[name], content[MODEL])
+    raise ProtocolError("a message that is neither a plan with a model nor a request", blame="server")
+
+
+def _asked(name: str, config: object, model: object) -> Asked:
+    data = config.get(name) if isinstance(config, ConfigRecord) and set(config) == {name} else None
     if not isinstance(data, bytes) or not isinstance(model, ArrayRecord):
         raise ProtocolError("a plan or a model of another type", blame="server")
-    plan = plans.from_bytes(data)
-    if message.metadata.message_type != MESSAGE_TYPES[plans.kind(plan)]:
-        raise ProtocolError("a plan under another kind of message", blame="server")
-    return data, plan, model
+    return Asked(data if name == PLAN else None, data if name == ENVELOPE else None, model)
 
 
-def answer_message(plan: bytes, vector: Ring, reply_to: Message) -> Message:
-    """A device's answer."""
-    array = Array("uint32", (len(vector),), ENCODING, ring.to_bytes(vector))
-    header = ConfigRecord({PLAN: plans.digest(plan)})
-    return Message(RecordDict({ANSWER: header, VECTOR: ArrayRecord({VECTOR: array})}), reply_to=reply_to)
+def _requested(config: object, stage: str) -> Requested:
+    if not isinstance(config, ConfigRecord) or set(config) != {PLAN, REQUEST} or stage not in LATER_STAGES:
+        raise ProtocolError("a request of another form", blame="server")
+    plan, data = config[PLAN], config[REQUEST]
+    if not isinstance(plan, str) or not isinstance(data, bytes):
+        raise ProtocolError("a request of another type", blame="server")
+    return Requested(plan, stage, data)
 
 
-def read_answer(message: Message, plan: Plan, digest: str) -> Ring:
-    """The vector in an answer.
-
-    Args:
-        message: As received.
-        plan: What was asked.
-        digest: `covey.plan.digest` of the plan as sent.
+def check_kind(message: Message, plan: Plan) -> None:
+    """Refuse a plan under another kind of message.
 
     Raises:
-        ProtocolError: An error reply, another plan's answer, more or less than one vector, a wrong length.
-            Blames the device by its node id.
+        ProtocolError: Blames the server.
+    """
+    category, _, _ = message.metadata.message_type.partition(".")
+    if category != CATEGORIES[plans.kind(plan)]:
+        raise ProtocolError("a plan under another kind of message", blame="server")
+
+
+def reply_message(data: bytes, reply_to: Message) -> Message:
+    """A device's reply."""
+    return Message(RecordDict({REPLY: ConfigRecord({REPLY: data})}), reply_to=reply_to)
+
+
+def read_reply(message: Message) -> bytes:
+    """The bytes in a reply.
+
+    Raises:
+        ProtocolError: An error reply, or more or less than one string of bytes. Blames the device by its node
+            id.
     """
     device = f"node {message.metadata.src_node_id}"
     if message.has_error():
         raise ProtocolError(f"{device}: {_plain(message.error.reason)}", blame=device)
     content = message.content
-    if set(content) != {ANSWER, VECTOR} or content[ANSWER] != ConfigRecord({PLAN: digest}):
-        raise ProtocolError(
-            f"{device}: an answer to another plan, or with more in it than a vector", blame=device
-        )
-    record = content[VECTOR]
-    if not isinstance(record, ArrayRecord) or list(record) != [VECTOR]:
-        raise ProtocolError(f"{device}: an answer that is not one vector", blame=device)
-    array = record[VECTOR]
-    # also what an array says of itself: free text there would be a way out beside the sum
-    if (array.dtype, tuple(array.shape), array.stype) != ("uint32", (plan.length,), ENCODING):
-        raise ProtocolError(f"{device}: an answer that is not one vector of {plan.length}", blame=device)
-    try:
-        return ring.from_bytes(array.data, plan.length)
-    except ValueError as error:
-        raise ProtocolError(f"{device}: {error}", blame=device) from error
+    config = content[REPLY] if set(content) == {REPLY} else None
+    data = config[REPLY] if isinstance(config, ConfigRecord) and set(config) == {REPLY} else None
+    if not isinstance(data, bytes):
+        raise ProtocolError(f"{device}: a reply with more or less in it than one message", blame=device)
+    return data
 
 
 def _plain(reason: str | None) -> str:

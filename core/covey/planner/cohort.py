@@ -105,7 +105,7 @@ def cohort_for(assumptions: Assumptions) -> Cohort:
         minimum = _checked_minimum(n, corrupt, assumptions.minimum)
     if assumptions.profile == "malicious-server":
         return Cohort(n, corrupt, minimum, quorum(n, corrupt), n - 1, assumptions.profile)
-    graph = parameters(n, corrupt, n - minimum, sigma=SPARSE_SECURITY)
+    graph = parameters(n, corrupt, n - minimum, sigma=SPARSE_SECURITY, majority=True)
     return Cohort(n, corrupt, minimum, graph.threshold, graph.neighbours, assumptions.profile)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from covey_server.summary import Privacy
+
 
 @dataclass(frozen=True)
 class Round:
@@ -98,8 +100,7 @@ class ReportFacts:
         variants: By "fp32" and "int8" (absent when none was built).
         calibration: How int8 activation ranges were found, one sentence; empty without int8.
         sent: By kind, what left each device.
-        masks: What hid single answers from the server ("none").
-        noise: What made sums differentially private ("none").
+        privacy: What protected the sums, and what the run cost.
         failures: Lines from devices' own logs (contributed nothing, and why), at most a few.
         package: File name, `package_bytes`, `package_sha256`, `key_fingerprint`; `package_files` bytes.
         model_sha256: Digest of the federated parameters.
@@ -132,8 +133,7 @@ class ReportFacts:
     variants: Mapping[str, VariantResult]
     calibration: str
     sent: tuple[SentKind, ...]
-    masks: str
-    noise: str
+    privacy: Privacy
     failures: tuple[str, ...]
     package: str
     package_bytes: int

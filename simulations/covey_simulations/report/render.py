@@ -25,7 +25,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
     return {
         "facts": facts,
         "numbers": summary.key_numbers(facts),
-        "notice": summary.protection(facts.masks, facts.noise),
+        "notice": summary.protection(facts.privacy),
         "guess": guess,
         "accuracy_chart": charts.accuracy(facts.rounds, facts.accuracy_central, guess),
         "loss_chart": charts.loss(facts.rounds),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from covey import metrics
 from covey.metrics import Rate
+from covey_server.summary import Privacy
 from covey_simulations.report import text
 from covey_simulations.report.facts import DeviceResult, ReportFacts, Round, SentKind, VariantResult
 
@@ -150,25 +151,23 @@ def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
     )
 
 
-def protection(masks: str, noise: str) -> Notice:
-    """Plain words on what the server could see."""
-    masked = (
-        f"Masks ({masks}) hid each device's vector from the server, which saw sums only."
-        if masks != NONE
-        else "In this run the server saw each device's vector in clear (masks: none)."
-    )
-    noised = (
-        f"Noise was added to the sums ({noise}). How much privacy that buys is not computed here."
-        if noise != NONE
-        else "No differential privacy is claimed (noise: none)."
-    )
-    level = "caution" if masks != NONE else "danger"
+def protection(privacy: Privacy) -> Notice:
+    """Plain words on what the server could see, and what that is worth."""
+    masked = {
+        "on": "Masks hid each device's vector from the server, which saw sums only.",
+        "elided": "Masks were skipped to save time (elided); every number is what it would be with them.",
+    }.get(privacy.masks, "The server saw each device's vector in clear (masks: none).")
+    if privacy.epsilon_server is None:
+        noised = "No noise was added, and no differential privacy is claimed."
+    else:
+        noised = privacy.statement
+    level = "caution" if privacy.masks != NONE else "danger"
     heading = {
         (True, True): "Nothing protected the devices' answers in this run",
-        (True, False): "The server saw every device's answer in this run",
+        (True, False): "Noisy, but the server saw every device's answer",
         (False, True): "Masked, but not differentially private",
         (False, False): "Masked and noised",
-    }[masks == NONE, noise == NONE]
+    }[privacy.masks == NONE, privacy.noise == NONE]
     return Notice(level, heading, (masked, noised, NO_GUARANTEE))
 
 

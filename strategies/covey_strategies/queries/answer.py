@@ -1,41 +1,44 @@
 """The device's one way to answer: check the plan, compute, encode.
 
 Whatever goes wrong after the checks (diverged training, a defect in a model, no memory) becomes the zero
-vector: an error, a count or an early exit would tell the server something about the data.
+vector, to which noise is added as to any other: an error, a count or an early exit would tell the server
+something about the data.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import assert_never
 
 from covey import arrays, encode
 from covey.arrays import Parameters
-from covey.encode import Part, Vectors
+from covey.encode import Integers, Part, Shape, Vectors
 from covey.errors import InputError, PlanRefused
-from covey.plan import Plan, Statistics, Train, Validate
-from covey.ring import Ring
+from covey.plan import Gradient, Plan, Statistics, Train, Validate
+from covey.stream import Stream
+from covey_models.model import Model
 from covey_models.training import parameters_of
-from covey_strategies.queries import statistics, train, validate
+from covey_strategies.queries import gradient, statistics, train, validate
 from covey_strategies.queries.device import Device
 
 
-def answer(plan: Plan, parameters: Parameters, device: Device) -> Ring:
-    """One device's vector.
+def answer(plan: Plan, parameters: Parameters, device: Device, coins: Stream) -> Integers:
+    """One device's vector before noise and masks.
 
     Args:
         plan: Decoded by `covey.plan.from_bytes`.
         parameters: The model sent with it.
         device: Who answers.
+        coins: Choose examples and round; secret.
 
     Returns:
-        uint32 of length `plan.length`.
+        int64 of length `plan.length`.
 
     Raises:
         PlanRefused: The plan is not one this device answers. Depends on the plan alone, never on data.
     """
     check(plan, parameters, device)
     try:
-        vectors = _compute(plan, parameters, device)
-        return _encoded(plan, vectors, device)
+        return _encoded(plan, _rows(plan, parameters, device, coins), device, coins)
     except Exception as error:  # noqa: BLE001 - see the module's first paragraph
         _tell(device, f"round {plan.round}: contributed nothing: {type(error).__name__}: {error}")
         return encode.zero(plan.parts)
@@ -52,39 +55,62 @@ def check(plan: Plan, parameters: Parameters, device: Device) -> None:
     if plan.preprocessing and len(plan.preprocessing.mean) != device.model.input_shape[0]:
         raise PlanRefused(f"the plan scales {len(plan.preprocessing.mean)} channels")
     try:
-        parts = _parts(plan, parameters, device)
+        parts = encode.laid_out(shapes(plan, parameters, device.model), plan.norm)
     except InputError as error:
         raise PlanRefused(error.message) from error
     if plan.parts != parts:
         raise PlanRefused("the plan lays out or scales its answer in another way than its task asks")
 
 
-def _parts(plan: Plan, parameters: Parameters, device: Device) -> tuple[Part, ...]:
+def shapes(plan: Plan, parameters: Parameters, model: Model) -> dict[str, Shape]:
+    """How a row of the plan's query is laid out; server and device agree on it without a word."""
     match plan.task:
         case Train():
-            return train.parts(plan.task, parameters, plan.cohort)
+            return train.shapes(plan.task, parameters)
+        case Gradient():
+            return gradient.shapes(plan.task, parameters)
         case Validate():
-            return validate.parts(plan.task, device.model.classes, plan.cohort)
+            return validate.shapes(plan.task, model.classes, plan.unit)
         case Statistics():
-            return statistics.parts(device.model.input_shape[0], plan.cohort)
+            return statistics.shapes(model.input_shape[0])
     assert_never(plan.task)
 
 
-def _compute(plan: Plan, parameters: Parameters, device: Device) -> Vectors:
+def parts(plan: Plan, parameters: Parameters, model: Model) -> tuple[Part, ...]:
+    """The parts of a plan that has none yet.
+
+    Raises:
+        InputError: Its norm leaves a part no resolution.
+    """
+    return encode.laid_out(shapes(plan, parameters, model), plan.norm)
+
+
+def _rows(plan: Plan, parameters: Parameters, device: Device, coins: Stream) -> Iterable[Vectors]:
     match plan.task:
         case Train():
-            return train.answer(plan.task, plan, parameters, device)
+            return [train.rows(plan.task, plan, parameters, device)]
+        case Gradient():
+            return gradient.rows(plan.task, plan, parameters, device, coins)
         case Validate():
-            return validate.answer(plan, parameters, device)
+            return [validate.rows(plan.task, plan, parameters, device)]
         case Statistics():
-            return statistics.answer(plan.task, device)
+            return [statistics.rows(plan.task, plan, device)]
     assert_never(plan.task)
 
 
-def _encoded(plan: Plan, vectors: Vectors, device: Device) -> Ring:
-    if not encode.is_finite(vectors):
-        _tell(device, f"round {plan.round}: contributed nothing: the answer has NaN or infinite elements")
-    return encode.encode(plan.parts, vectors)
+def _encoded(plan: Plan, rows: Iterable[Vectors], device: Device, coins: Stream) -> Integers:
+    total = encode.zero(plan.parts)
+    for some in _watched(plan, rows, device):
+        total += encode.encode(plan.parts, some, coins)
+    return total
+
+
+def _watched(plan: Plan, rows: Iterable[Vectors], device: Device) -> Iterator[Vectors]:
+    """Tell the owner of what counts as zero."""
+    for some in rows:
+        if not encode.is_finite(some):
+            _tell(device, f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer")
+        yield some
 
 
 def _tell(device: Device, line: str) -> None:

@@ -6,35 +6,42 @@ Inputs are clamped to the model's public bound B and divided by it, so that ever
 
 import numpy as np
 
-from covey.encode import Part, Vectors, scaled
+from covey.encode import Shape, Vectors
 from covey.errors import RoundAborted
 from covey.examples import Standardise
-from covey.plan import Statistics
+from covey.plan import Plan, Statistics
 from covey_strategies.queries.device import Device
 
+WEIGHT_SHARE = 0.5  # of the sensitivity that the moments have
 SMALLEST_DEVIATION = 1e-3  # of the bound: a constant channel must not be divided by zero
 
 
-def parts(channels: int, devices: int) -> tuple[Part, ...]:
-    """How an answer is laid out."""
+def shapes(channels: int) -> dict[str, Shape]:
+    """How a row is laid out, of a device or of an example."""
     norm = float(np.sqrt(channels))
-    return scaled({"first": (channels, norm), "second": (channels, norm), "weight": (1, 1.0)}, devices)
-
-
-def answer(task: Statistics, device: Device) -> Vectors:
-    """Device half: weighted first and second moments per channel, in units of the bound."""
-    x = device.data.train.x
-    weight = min(len(x) / task.examples_cap, 1.0)
-    if not len(x):
-        x = np.zeros((1, *device.model.input_shape), np.float32)
-    bound = device.model.input_bound
-    clamped = np.clip(x.astype(np.float64), -bound, bound) / bound
-    axes = (0, *range(2, x.ndim))
     return {
-        "first": weight * clamped.mean(axis=axes),
-        "second": weight * (clamped**2).mean(axis=axes),
-        "weight": np.array([weight]),
+        "first": Shape(channels, norm),
+        "second": Shape(channels, norm),
+        "weight": Shape(1, 1.0, WEIGHT_SHARE),
     }
+
+
+def rows(task: Statistics, plan: Plan, device: Device) -> Vectors:
+    """Device half: moments per channel in units of the bound, of each example or their weighted mean."""
+    x = device.data.train.x
+    bound = device.model.input_bound
+    if plan.unit == "example":
+        x = x[: task.examples_cap]
+    clamped = np.clip(x.astype(np.float64), -bound, bound) / bound
+    axes = tuple(range(2, x.ndim))
+    each = {"first": clamped.mean(axis=axes), "second": (clamped**2).mean(axis=axes)}
+    if plan.unit == "example":
+        return each | {"weight": np.ones((len(x), 1))}
+    weight = min(len(x) / task.examples_cap, 1.0)
+    weighted = {
+        name: weight * found.sum(axis=0, keepdims=True) / max(len(x), 1) for name, found in each.items()
+    }
+    return weighted | {"weight": np.array([[weight]])}
 
 
 def read(sums: Vectors, bound: float) -> Standardise:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from covey.arrays import Parameters, layout_of
-from covey.encode import Part, Vectors, clip, scaled
+from covey.encode import Shape, Vectors, clip
 from covey.errors import RoundAborted
 from covey.plan import Plan, Train
 from covey.seeds import derive
@@ -17,6 +17,8 @@ from covey_models.training import Local, load, train
 from covey_strategies.queries.device import Device
 
 LOSS_CLIP = 20.0  # nats; a device's mean cross-entropy above this is reported as this
+LOSS_SHARE = 0.01  # of the sensitivity that the update has: the loss is only looked at
+WEIGHT_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,28 @@ class TrainSum:
 
     Attributes:
         update: Weighted mean update, by parameter.
-        loss: Weighted mean of the devices' local training losses, nats.
+        loss: Mean training loss, nats: of the devices, weighted, or of the examples drawn, roughly.
+        devices: In the sum.
+        refused: What was not counted, one line each.
     """
 
     update: Parameters
     loss: float
+    devices: int
+    refused: tuple[str, ...] = ()
 
 
-def parts(task: Train, parameters: Parameters, devices: int) -> tuple[Part, ...]:
+def shapes(task: Train, parameters: Parameters) -> dict[str, Shape]:
     """How an answer is laid out."""
-    shapes: dict[str, tuple[int, float]] = {
-        "update": (layout_of(parameters).size, task.update_clip),
-        "loss": (1, LOSS_CLIP),
+    found = {
+        "update": Shape(layout_of(parameters).size, task.update_clip),
+        "loss": Shape(1, LOSS_CLIP, LOSS_SHARE),
     }
-    if task.weighting == "examples":
-        shapes["weight"] = (1, 1.0)
-    return scaled(shapes, devices)
+    return found if task.weighting == "devices" else found | {"weight": Shape(1, 1.0, WEIGHT_SHARE)}
 
 
-def answer(task: Train, plan: Plan, parameters: Parameters, device: Device) -> Vectors:
-    """Device half: train, and weigh what changed."""
+def rows(task: Train, plan: Plan, parameters: Parameters, device: Device) -> Vectors:
+    """Device half: train, and weigh what changed; one row."""
     layout = layout_of(parameters)
     load(device.network, parameters)
     local = Local(device.data.train, plan.preprocessing, device.model.augment)
@@ -53,10 +57,10 @@ def answer(task: Train, plan: Plan, parameters: Parameters, device: Device) -> V
     weight = weight_of(len(local.examples), task)
     vectors = {
         # clipped before it is weighed: a device with few examples must not have a longer update than others
-        "update": weight * clip(change, task.update_clip),
-        "loss": np.array([weight * min(trained.loss, LOSS_CLIP)]),
+        "update": weight * clip(change[None], task.update_clip),
+        "loss": np.array([[weight * min(trained.loss, LOSS_CLIP)]]),
     }
-    return vectors if task.weighting == "devices" else vectors | {"weight": np.array([weight])}
+    return vectors if task.weighting == "devices" else vectors | {"weight": np.array([[weight]])}
 
 
 def weight_of(examples: int, task: Train) -> float:
@@ -83,4 +87,4 @@ def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> Tr
             hint="the devices' own logs say which; lower training.learning_rate if it diverged",
         )
     update = layout_of(parameters).unflatten(sums["update"] / weight)
-    return TrainSum(update, float(sums["loss"][0]) / weight)
+    return TrainSum(update, float(sums["loss"][0]) / weight, devices)

@@ -1,0 +1,107 @@
+"""What a device has promised never to do twice, kept where a power cut cannot undo it.
+
+A device answers one plan of a sum, and at each stage of it one request. The secrets of a session live in
+memory only; a claim is all that outlives a restart, and makes the restarted device a drop-out instead of one
+that answers again.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from covey.errors import PlanRefused, StateError
+from covey.secagg.states import Claim
+from covey_io import durable
+
+
+class Claims(Protocol):
+    """Where claims are kept."""
+
+    def claim(self, claim: Claim) -> None:
+        """Keep a claim.
+
+        Raises:
+            PlanRefused: It is for an older sum of its run, or for other bytes than one made before, or opens
+                a plan again.
+        """
+
+    @property
+    def least_serial(self) -> int:
+        """Of the newest roster seen."""
+
+    def saw_roster(self, serial: int) -> None:
+        """Keep a roster's serial, if it is the newest."""
+
+
+class Run(msgspec.Struct, forbid_unknown_fields=True):
+    """The newest sum of one run, and what was claimed in it: request digests by stage, hexadecimal."""
+
+    sum: int = 0
+    stages: dict[str, str] = {}
+
+
+class Kept(msgspec.Struct, forbid_unknown_fields=True):
+    """Everything a device keeps."""
+
+    roster: int = 0
+    runs: dict[str, Run] = {}
+
+
+class MemoryClaims:
+    """Claims of a simulated device: they last as long as its process."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+
+    @property
+    def least_serial(self) -> int:
+        """Of the newest roster seen."""
+        return self._kept.roster
+
+    def saw_roster(self, serial: int) -> None:
+        """Keep a roster's serial, if it is the newest."""
+        if serial > self._kept.roster:
+            self._keep(msgspec.structs.replace(self._kept, roster=serial))
+
+    def claim(self, claim: Claim) -> None:
+        """See `Claims`."""
+        run = self._kept.runs.get(claim.run, Run())
+        if claim.sum < run.sum:
+            raise PlanRefused(f"sum {claim.sum} after sum {run.sum} of one run")
+        stages = dict(run.stages) if claim.sum == run.sum else {}
+        made = stages.get(claim.stage)
+        if made is not None and (made != claim.digest.hex() or claim.stage == "advertise"):
+            raise PlanRefused(f"sum {claim.sum} was answered before at stage {claim.stage}")
+        if made is None:
+            stages[claim.stage] = claim.digest.hex()
+            runs = self._kept.runs | {claim.run: Run(claim.sum, stages)}
+            self._keep(msgspec.structs.replace(self._kept, runs=runs))
+
+    def _keep(self, kept: Kept) -> None:
+        self._kept = kept
+
+
+class FileClaims(MemoryClaims):
+    """Claims in one file, replaced durably before the device goes on.
+
+    Args:
+        path: The file; made with the first claim.
+
+    Raises:
+        StateError: It is damaged. A device whose memory cannot be trusted answers nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        if path.exists():
+            try:
+                self._kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise StateError(f"{path} is damaged: {error}", hint="enrol the device anew") from error
+
+    def _keep(self, kept: Kept) -> None:
+        durable.make_folder(self._path.parent)
+        durable.replace(self._path, msgspec.json.encode(kept))
+        super()._keep(kept)

@@ -1,0 +1,201 @@
+"""A device in private sums: what it holds, whom it believes, and the session it is in.
+
+Messages come one by one, each perhaps to a process of its own; the session is carried between them in memory.
+Everything that decides what leaves the device is in `covey.secagg.device` and `covey.clear`; here it is only
+carried out, in the order that they give.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from flwr.app import ArrayRecord
+
+from covey import clear
+from covey import plan as plans
+from covey.arrays import layout_of
+from covey.encode import Integers
+from covey.errors import PlanRefused, ProtocolError
+from covey.plan import Gradient, Plan
+from covey.secagg import device as machine
+from covey.secagg import states
+from covey.secagg.envelope import Opened, Trust, open_envelope
+from covey.secagg.states import AnyState, Claim, Effect, Me, Open, Request, Send
+from covey.stream import Stream
+from covey_client.claims import Claims
+from covey_client.seeds import Seeds
+from covey_models.training import parameters_of
+from covey_strategies.queries.answer import answer
+from covey_strategies.queries.device import Device
+from covey_strategies.wire import Asked, Requested, read_parameters
+
+CheckKind = Callable[[Plan], None]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A device's identity and whom it believes.
+
+    Attributes:
+        me: Its name and identity key.
+        operator: Public key that signs plans.
+    """
+
+    me: Me
+    operator: bytes
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A device in private sums.
+
+    Attributes:
+        device: Its data and model.
+        seeds: Where its randomness comes from.
+        claims: What it never does twice.
+        keys: None: it cannot take part in masked sums.
+        unprotected: Whether its owner lets it answer plans without masks or without noise.
+        pad_seconds: Answers to `gradient` are held back to whole multiples of so many seconds, so that the
+            time they take tells little of how many examples the coins chose; 0 for no padding.
+    """
+
+    device: Device
+    seeds: Seeds
+    claims: Claims
+    keys: Keys | None
+    unprotected: bool
+    pad_seconds: float = 0.0
+
+
+class Memory(Protocol):
+    """Where a session lives between messages: in memory, never on a disk."""
+
+    session: bytes
+
+
+Session = AnyState | clear.Answered
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A session as it is remembered."""
+
+    masked: bytes | None
+    clear: clear.Answered | None
+
+
+def begin(participant: Participant, memory: Memory, asked: Asked, check_kind: CheckKind) -> bytes:
+    """Answer a plan, or advertise for one.
+
+    Raises:
+        ProtocolError: Refused. Depends on the plan and the model alone, never on data.
+    """
+    if asked.envelope is None:
+        return _answer(participant, memory, asked.plan or b"", asked.model, check_kind)
+    return _advertise(participant, memory, asked.envelope, asked.model, check_kind)
+
+
+def go_on(participant: Participant, memory: Memory, requested: Requested) -> bytes:
+    """Answer a later request of the session.
+
+    Raises:
+        ProtocolError: Refused, or there is no such session.
+    """
+    kept = _remembered(memory)
+    if kept.clear is not None and requested.stage == "removal":
+        after, reply = clear.remove(kept.clear, requested.data)
+        _remember(memory, None, after)
+        return reply
+    if kept.masked is None or participant.keys is None:
+        raise ProtocolError("a request without a session: this device was restarted", blame="server")
+    state = states.from_bytes(kept.masked)
+    if plans.digest(state.plan) != requested.plan:
+        raise ProtocolError("a request for another plan than the open one", blame="server")
+    event = Request(requested.data, int(time.time()))
+    return _act(participant, memory, machine.step(participant.keys.me, state, event))
+
+
+def _answer(
+    participant: Participant, memory: Memory, sent: bytes, model: ArrayRecord, check_kind: CheckKind
+) -> bytes:
+    """In clear."""
+    plan = plans.from_bytes(sent)
+    check_kind(plan)
+    if not participant.unprotected:
+        raise PlanRefused("this device answers no plan without masks; its owner has not allowed it")
+    kept, digest = _remembered(memory).clear, clear.digest_of(sent)
+    if kept is not None and kept.plan == digest:
+        return kept.reply
+    vector = _compute(participant, plan, model)
+    state = clear.answer(plan, sent, vector, participant.seeds.noise(plan))
+    participant.claims.claim(Claim(plan.run, plan.sum, "advertise", digest))
+    _remember(memory, None, state)
+    return state.reply
+
+
+def _advertise(
+    participant: Participant, memory: Memory, envelope: bytes, model: ArrayRecord, check_kind: CheckKind
+) -> bytes:
+    """Train, then open the session."""
+    keys, claims = participant.keys, participant.claims
+    if keys is None:
+        raise PlanRefused("this device has no keys for masked sums")
+    trust = Trust(keys.operator, keys.me.enrolment, claims.least_serial)
+    opened = open_envelope(envelope, trust, keys.me.device, int(time.time()))
+    claims.saw_roster(opened.roster.serial)
+    plan = opened.terms.plan
+    check_kind(plan)
+    if plan.noise is None and not participant.unprotected:
+        raise PlanRefused("this device answers no plan without noise; its owner has not allowed it")
+    replied = _replied(memory, opened)
+    if replied is not None:
+        return replied
+    vector = _compute(participant, plan, model)
+    event = Open(opened, vector, participant.seeds.session(), participant.seeds.noise(plan))
+    return _act(participant, memory, machine.step(keys.me, None, event))
+
+
+def _replied(memory: Memory, opened: Opened) -> bytes | None:
+    """What was answered to this very plan, if its session is still open."""
+    kept = _remembered(memory).masked
+    if kept is None:
+        return None
+    state = states.from_bytes(kept)
+    if state.plan != opened.sent:
+        return None
+    return next((each.reply for each in state.replies if each.stage == "advertise"), None)
+
+
+def _compute(participant: Participant, plan: Plan, model: ArrayRecord) -> Integers:
+    started = time.monotonic()
+    parameters = read_parameters(model, layout_of(parameters_of(participant.device.network)))
+    coins = Stream(participant.seeds.coins(plan))
+    vector = answer(plan, parameters, participant.device, coins)
+    if participant.pad_seconds and isinstance(plan.task, Gradient):
+        elapsed = time.monotonic() - started
+        time.sleep(-elapsed % participant.pad_seconds)
+    return vector
+
+
+def _act(participant: Participant, memory: Memory, stepped: tuple[AnyState, tuple[Effect, ...]]) -> bytes:
+    """Carry out effects in their order: what is claimed first is durable before anything is sent."""
+    after, effects = stepped
+    reply = b""
+    for effect in effects:
+        match effect:
+            case Claim():
+                participant.claims.claim(effect)
+            case Send(data):
+                reply = data
+    _remember(memory, after, None)
+    return reply
+
+
+def _remember(memory: Memory, masked: AnyState | None, answered: clear.Answered | None) -> None:
+    kept = _Kept(None if masked is None else states.to_bytes(masked), answered)
+    memory.session = msgspec.msgpack.encode(kept)
+
+
+def _remembered(memory: Memory) -> _Kept:
+    return msgspec.msgpack.decode(memory.session, type=_Kept) if memory.session else _Kept(None, None)
