@@ -2,8 +2,8 @@
 
 A row is what one unit of privacy contributes: the whole answer of a device, or one example's share of it. A
 row consists of parts (update, loss, counts, …). Each part is clipped to its own L2 norm C_j and multiplied by
-its own scale s_j; then the whole row is rounded at random, again and again until its integer norm is within D2
-of `covey.accounting.norms` (conditional stochastic rounding: Kairouz, Liu, Steinke, ICML 2021,
+its own scale s_j; then the whole row is rounded at random, again and again until its integer norm is within
+D2 of `covey.accounting.norms` (conditional stochastic rounding: Kairouz, Liu, Steinke, ICML 2021,
 arXiv:2102.06387, algorithm 1). A row's norm before rounding is at most Δ = √(Σ_j (s_j C_j)²), which is what
 noise is measured against. Rows are rounded one by one and added as integers: rounding their sum would let one
 row move the result by more.

@@ -58,7 +58,7 @@ def test_the_hint_for_drop_outs_can_be_followed() -> None:
 
 def test_a_large_fleet_is_planned_on_a_sparse_graph() -> None:
     cohort = cohort_for(Assumptions(1000, 50, dropouts=0.2, profile="semi-honest-server"))
-    assert (cohort.neighbours, cohort.threshold) == (76, 32)
+    assert (cohort.neighbours, cohort.threshold) == (76, 39)
     assert cohort.honest == 750
 
 
