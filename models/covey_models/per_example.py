@@ -29,8 +29,8 @@ from covey_models.training import Local, seeded
 
 Index = NDArray[np.int64]
 
-_ROWS: Final = 128
-"""Most augmented copies in one pass: activations are many times larger than inputs."""
+_ROWS: Final = 64
+"""Most augmented copies in one pass: with more, the activations leave a core's cache."""
 _FLOATS: Final = 1 << 20
 """Most gradient elements in one pass: 4 MiB of float32, of which Opacus makes a few copies."""
 
@@ -95,6 +95,7 @@ def gradients(network: nn.Module, local: Local, index: Index, copies: int, seed:
     rows = min(_ROWS, _FLOATS // sum(weight.numel() for weight in network.parameters()))
     # Opacus leaves attributes on the network and on its weights, hence a copy of its own.
     hooked = GradSampleModule(deepcopy(network).train(), loss_reduction="sum")
+    _ask_for_input_gradients(hooked)
     return _in_chunks(hooked, local, index, _Size(max(1, rows // copies), copies), seed)
 
 
@@ -137,6 +138,26 @@ def _in_chunks(
         yield _averaged(found, size.copies)
 
 
+def _ask_for_input_gradients(hooked: GradSampleModule) -> None:
+    """Let each layer that learns take a gradient towards its input.
+
+    Without one, torch warns in every pass of Opacus's hooks. Asking for it at the network's own input would
+    also send it back through layers that do not learn.
+    """
+    for module in hooked.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_pre_hook(_as_leaves)
+
+
+def _as_leaves(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_as_leaf(each) for each in inputs)
+
+
+def _as_leaf(value: Any) -> Any:
+    wants = isinstance(value, Tensor) and value.is_floating_point() and not value.requires_grad
+    return value.detach().requires_grad_() if wants else value
+
+
 def _copied(local: Local, index: Index, copies: int, key: int) -> tuple[Tensor, Tensor]:
     """Each example `copies` times in a row, each copy augmented in its own way, then scaled."""
     x = torch.from_numpy(local.examples.x[index]).repeat_interleave(copies, 0)
@@ -149,8 +170,7 @@ def _copied(local: Local, index: Index, copies: int, key: int) -> tuple[Tensor, 
 def _gradients(hooked: GradSampleModule, x: Tensor, y: Tensor) -> Gradients:
     """One row per input."""
     hooked.zero_grad(set_to_none=True)
-    # Where no input wants a gradient, torch warns of Opacus's hooks.
-    losses = cross_entropy(hooked(x.requires_grad_()), y, reduction="none")
+    losses = cross_entropy(hooked(x), y, reduction="none")
     torch.autograd.backward(losses.sum())
     weights = sorted(hooked._module.named_parameters())  # noqa: SLF001 - has no public name
     rows = [_rows(weight, len(y)) for _, weight in weights]

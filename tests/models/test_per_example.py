@@ -82,7 +82,7 @@ def test_many_examples_come_in_chunks_and_in_the_order_asked_for() -> None:
     local = Local(examples((3,), 2, count=300), None, None)
     index = np.random.default_rng(1).permutation(300)
     chunks = list(gradients(network, local, index, 1, seed=0))
-    assert [len(each.losses) for each in chunks] == [128, 128, 44]
+    assert [len(each.losses) for each in chunks] == [64, 64, 64, 64, 44]
     x, y = local.examples.x[index], local.examples.y[index]
     assert_equal(
         joined(network, local, index.tolist()), one_by_one(network, torch.from_numpy(x), torch.from_numpy(y))
@@ -170,6 +170,19 @@ def test_weights_may_be_shared_bare_or_unused() -> None:
         )
         by_name = {name: g.numpy() for name, g in zip(weights, expected, strict=True)}
         np.testing.assert_allclose(row, layout.flatten(by_name), atol=1e-5)
+
+
+def test_no_gradient_is_sent_back_through_layers_that_do_not_learn() -> None:
+    asked = []
+
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            asked.append(x.requires_grad)
+            return torch.sin(x)
+
+    network = nn.Sequential(Fixed(), nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    joined(network, Local(examples((3,), 2), None, None), [0, 1, 2])
+    assert asked == [True, False]  # when the network is checked, then when it learns
 
 
 def test_a_non_finite_example_spoils_its_own_gradient_only() -> None:
