@@ -1,5 +1,6 @@
 """A few devices with real digits, and the pieces a round with them is made of."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -8,22 +9,33 @@ from typing import Any
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
 from covey import plan as plans
 from covey.arrays import Parameters
+from covey.encode import Integers
 from covey.examples import Examples, LocalData, Standardise
-from covey.plan import Plan, Statistics, Task, Train, Validate
+from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
+from covey.plan import Gradient, Plan, Statistics, Task, Train, Validate
+from covey.secagg.envelope import seal_envelope
+from covey.secagg.states import Me
+from covey.stream import Stream
 from covey_client.app import build
+from covey_client.claims import MemoryClaims
+from covey_client.participant import Keys, Participant
+from covey_client.seeds import SimulatedSeeds
 from covey_models.model import Model
 from covey_models.training import initial
 from covey_models.zoo.digits import MODEL
 from covey_simulations.data import digits
 from covey_simulations.grid import InProcessGrid
 from covey_strategies.asking import Asking, Question
+from covey_strategies.exchange import Exchange, Settled, start
 from covey_strategies.private import Private, Recipes
-from covey_strategies.private_sum import PrivateSum
-from covey_strategies.queries import statistics, train, validate
+from covey_strategies.protection import Operator, Protection
+from covey_strategies.queries.answer import answer
 from covey_strategies.queries.device import Device
 from covey_strategies.wire import from_record, to_record
 
@@ -42,6 +54,14 @@ TRAIN = Train(
     weighting="examples",
     examples_cap=64,
     update_clip=10.0,
+)
+GRADIENT = Gradient(
+    sampling_rate=0.5,
+    augmentations=0,
+    gradient_clip=1.0,
+    learning_rate=0.5,
+    expected_batch=40.0,
+    examples_cap=64,
 )
 VALIDATE = Validate(64)
 STATISTICS = Statistics(64)
@@ -91,6 +111,50 @@ def poisoned(data: LocalData, value: float) -> LocalData:
     return LocalData(spoilt(data.train), spoilt(data.held_out))
 
 
+def key(*name: object) -> bytes:
+    """32 bytes of a test's own."""
+    return hashlib.sha256(repr(name).encode()).digest()
+
+
+OPERATOR, ENROLMENT = key("operator"), key("enrolment")
+EXPIRES = 1 << 40
+"""Unix seconds: later than any test."""
+
+
+def named(node: int) -> str:
+    """A node's device, as rosters have it."""
+    return f"device-{node:03d}"
+
+
+def operator(nodes: Iterable[int], *, simulation: bool = True, serial: int = 1) -> Operator:
+    """The server's side of trust, with a roster of these nodes."""
+    certificates = tuple(
+        Certificate(named(node), public_of(key("identity", node)), EXPIRES) for node in sorted(nodes)
+    )
+    sent = sign_roster(Roster("digits", serial, EXPIRES, simulation, certificates), ENROLMENT)
+    return Operator(OPERATOR, read_roster(sent, public_of(ENROLMENT), now=0, least_serial=0), sent)
+
+
+def participant(node: int, device: Device) -> Participant:
+    """A device newly set up: nothing claimed, nothing remembered."""
+    keys = Keys(Me(named(node), key("identity", node), public_of(ENROLMENT)), public_of(OPERATOR))
+    return Participant(device, SimulatedSeeds(device.seed), MemoryClaims(), keys, unprotected=True)
+
+
+def app_of(participants: Mapping[int, Participant]) -> ClientApp:
+    """The real ClientApp over these devices."""
+
+    def participant_of(context: Context) -> Participant:
+        return participants[context.node_id]
+
+    return build(participant_of)
+
+
+def grid_of(participants: Mapping[int, Participant]) -> InProcessGrid:
+    """A new grid, on which no session is remembered; what the devices have claimed stays."""
+    return InProcessGrid(app_of(participants), participants)
+
+
 @dataclass
 class Flock:
     """Devices on a grid, from node 2 on, and what they wrote to their own logs."""
@@ -99,13 +163,19 @@ class Flock:
     logs: dict[int, list[str]] = field(default_factory=dict)
 
     @property
+    def participants(self) -> dict[int, Participant]:
+        """All of them, newly set up."""
+        return {node: participant(node, device) for node, device in self.devices.items()}
+
+    @property
     def grid(self) -> InProcessGrid:
-        """A new grid on which they all are."""
+        """A new grid on which they all are, newly set up. A private sum needs one for all its stages."""
+        return grid_of(self.participants)
 
-        def device_of(context: Context) -> Device:
-            return self.devices[context.node_id]
-
-        return InProcessGrid(build(device_of), self.devices)
+    @property
+    def operator(self) -> Operator:
+        """Whose plans they answer."""
+        return operator(self.devices)
 
 
 def flock(data: Iterable[LocalData] | None = None, models: Mapping[int, Model] | None = None) -> Flock:
@@ -118,15 +188,79 @@ def flock(data: Iterable[LocalData] | None = None, models: Mapping[int, Model] |
     return made
 
 
-def asking(
-    *, minimum: int = 2, size: int = 0, preprocessing: Standardise | None = None, seed: int = 5
+def crowd(size: int = 12) -> Flock:
+    """Devices enough for masks, with few examples each and not equally many."""
+    return flock(dealt([4 + node % 5 for node in range(size)]))
+
+
+def masked(fleet: Flock, **changes: Any) -> Protection:
+    """Masks on, without noise unless `multipliers` are given."""
+    settings: dict[str, Any] = {"masks": "on", "operator": fleet.operator} | changes
+    return Protection(**settings)
+
+
+NOISY: Mapping[str, Any] = {
+    "multipliers": {"train": 0.1, "statistics": 0.1, "validate": 0.1},
+    "seeded": True,
+}
+"""Noise from seeds, for a Protection: a little of it, so that a model still learns."""
+
+
+@dataclass
+class MemoryBook:
+    """A run's sums, remembered."""
+
+    events: list[tuple[str, Plan]] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    last: int = 0
+
+    def next_sum(self) -> int:
+        """From 1."""
+        self.last += 1
+        return self.last
+
+    def reserve(self, plan: Plan) -> None:
+        """See `covey_strategies.private_sum.Book`."""
+        self.events.append(("reserve", plan))
+
+    def settle(self, plan: Plan, settled: Settled) -> None:
+        """See `covey_strategies.private_sum.Book`."""
+        self.events.append(("settle", plan))
+        self.settled.append(settled)
+
+    def abort(self, plan: Plan, reason: str) -> None:
+        """See `covey_strategies.private_sum.Book`."""
+        self.events.append(("abort", plan))
+        self.reasons.append(reason)
+
+    @property
+    def told(self) -> list[str]:
+        """The events' names, in order."""
+        return [event for event, _ in self.events]
+
+
+def asking(  # noqa: PLR0913 - every piece of a run that a test may want otherwise
+    *,
+    minimum: int = 2,
+    size: int = 0,
+    preprocessing: Standardise | None = None,
+    seed: int = 5,
+    protection: Protection | None = None,
+    book: MemoryBook | None = None,
 ) -> Asking:
-    """A run that keeps no witness."""
-
-    def unseen(plan: Plan, collected: PrivateSum) -> None:
-        del plan, collected
-
-    return Asking("run", MODEL, seed, minimum, size, preprocessing, unseen)
+    """A run with a book of its own; in clear unless told otherwise."""
+    return Asking(
+        run="run",
+        model=MODEL,
+        seed=seed,
+        minimum=minimum,
+        size=size,
+        preprocessing=preprocessing,
+        protection=protection or Protection(),
+        book=book or MemoryBook(),
+        timeout=1.0,
+    )
 
 
 def parameters(seed: int = 1) -> Parameters:
@@ -142,36 +276,67 @@ def question(  # noqa: PLR0913 - every piece of a plan that a test may want othe
     server_round: int = 1,
     minimum: int = 2,
     preprocessing: Standardise | None = None,
+    protection: Protection | None = None,
+    grid: Grid | None = None,
 ) -> Question:
-    """A well-formed plan for `nodes`."""
+    """A well-formed plan for `nodes`: the first sum of a run. `grid` is where later stages are asked."""
+    protection = protection or Protection(unit="example" if isinstance(task, Gradient) else "device")
+    asked = asking(minimum=minimum, preprocessing=preprocessing, protection=protection)
     weights = parameters() if model is None else model
-    asked = asking(minimum=minimum, preprocessing=preprocessing)
-    match task:
-        case Train():
-            parts = train.parts(task, weights, len(nodes))
-        case Validate():
-            parts = validate.parts(task, MODEL.classes, len(nodes))
-        case Statistics():
-            parts = statistics.parts(MODEL.input_shape[0], len(nodes))
-    return asked.question(server_round, task, parts, weights, nodes)
+    return asked.question(grid or grid_of({}), server_round, task, weights, nodes)
+
+
+def plan_of(asked: Question) -> Plan:
+    """The plan of a question to one cohort."""
+    (exchange,) = asked.exchanges
+    return exchange.plan
+
+
+def sent_in(asked: Question) -> bytes:
+    """The plan's bytes, of a question to one cohort."""
+    (exchange,) = asked.exchanges
+    return exchange.sent
 
 
 def replanned(asked: Question, plan: Plan) -> Question:
-    """The question with another plan in it."""
-    return replace(asked, plan=plan, sent=plans.to_bytes(plan))
+    """The question with another plan in it, in clear."""
+    (exchange,) = asked.exchanges
+    return replace(asked, exchanges=(start(plan, asked.parameters, exchange.cohort, None, None),))
+
+
+def resealed(asked: Question, plan: Plan, trusted: Operator) -> Question:
+    """The question with another plan in its envelope, properly signed."""
+    (exchange,) = asked.exchanges
+    envelope = seal_envelope(plans.to_bytes(plan), trusted.private, trusted.roster_sent)
+    made: Exchange = start(plan, asked.parameters, exchange.cohort, envelope, trusted.roster)
+    return replace(asked, exchanges=(made,))
 
 
 def replies(fleet: Flock, asked: Question) -> list[Message]:
-    """What a fleet answers."""
+    """What a fleet answers to a question's first messages."""
     return list(fleet.grid.send_and_receive(asked.messages()))
 
 
-def private(inner: FedAvg, task: Train = TRAIN, *, asked: Asking | None = None) -> Private:
+def coins_of(device: Device, plan: Plan) -> Stream:
+    """The coins that a simulated device tosses for a plan."""
+    return Stream(SimulatedSeeds(device.seed).coins(plan))
+
+
+def clear_sum(fleet: Flock, asked: Question, nodes: Iterable[int]) -> Integers:
+    """What the sum over these nodes must be before noise, to the bit."""
+    total = np.zeros(plan_of(asked).length, np.int64)
+    for node in nodes:
+        device = fleet.devices[node]
+        total += answer(plan_of(asked), asked.parameters, device, coins_of(device, plan_of(asked)))
+    return total
+
+
+def private(inner: FedAvg, task: Train | Gradient = TRAIN, *, asked: Asking | None = None) -> Private:
     """`inner` behind private sums."""
     return Private(inner, asked or asking(), Recipes(lambda _: task, VALIDATE))
 
 
-def rounds(strategy: FedAvg | Private, grid: InProcessGrid, model: Parameters, numbers: range) -> Parameters:
+def rounds(strategy: FedAvg | Private, grid: Grid, model: Parameters, numbers: range) -> Parameters:
     """Train rounds as a ServerApp runs them: configure, send, aggregate."""
     for number in numbers:
         messages = strategy.configure_train(number, to_record(model), ConfigRecord(), grid)

@@ -30,6 +30,12 @@ examples = 120
 rounds = 2
 validate_every = 1
 
+[privacy]
+masks = "elided"
+train_multiplier = 0.002
+statistics_multiplier = 0.002
+validate_multiplier = 0.002
+
 [strategy]
 name = "fedadam"
 learning_rate = 0.05
@@ -41,6 +47,9 @@ epochs = 1
 int8 = true
 calibration_examples = 16
 """
+
+CROWD = ("privacy.masks=true", "data.devices=12")
+"""Overrides with which answers are masked: that takes at least ten devices."""
 
 QUICK = ("release.int8=false", "central.enabled=false")
 """Overrides that leave out what takes longest."""
@@ -101,7 +110,11 @@ def outcome(run: Path) -> dict[str, Any]:
     assert told["model_sha256"] in report
     assert not list(run.rglob("*.tmp"))
     return {
-        "summary": {key: told[key] for key in told if key not in {"seconds", "latency_p50_us", "package"}},
+        "summary": {
+            key: told[key] for key in told if key not in {"seconds", "latency_p50_us", "package", "privacy"}
+        },
+        # what was asked stays spent, so a run that was stopped may have spent more
+        "privacy": {key: told["privacy"][key] for key in ("masks", "noise", "simulated", "unit", "delta")},
         "rounds": [{key: row[key] for key in row if key != "seconds"} for row in rows(run / "metrics.jsonl")],
         "checkpoints": sorted(path.name for path in (run / "checkpoints").iterdir()),
         "preprocessing": package.preprocessing,
