@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 
 HELP = """Covey: federated learning for fleets of small devices. A device answers a question with one vector,
 never with its data; the sum of the answers trains a compact model, which is signed and checked.
-In this version sums are taken in clear: masks, noise and the ledger are not built yet.
+Sums are masked, and noisy where you say how much; a signed policy and the ledger are not built yet.
 
 \b
 Example:

@@ -25,6 +25,7 @@ GROUP = "covey.commands"
 SUMMARIES: Mapping[str, str] = {
     "demo": "Train twenty simulated devices and install the signed model.",
     "simulate": "Run the federation that a TOML file describes, on this machine.",
+    "fleet": "Make the keys of a pilot's fleet.",
     "infer": "Run a verified model package on inputs.",
     "package": "Check a model package offline, and see what is in it.",
     "plan": "Plan a private run: noise, minimum, bytes, and what is promised.",

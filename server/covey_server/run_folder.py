@@ -61,7 +61,8 @@ class RunFolder:
 
         Args:
             path: Must not exist, or must hold only what a crash left before the run began.
-            config: The resolved configuration as plain tables, without nulls.
+            config: The resolved configuration as plain tables. TOML has no null: a key that is None is left
+                out, and read back as its default, None.
 
         Raises:
             InputError: Another run is there.
@@ -69,7 +70,7 @@ class RunFolder:
         if (path / "run.json").exists():
             raise InputError(f"{path} holds a run already", hint=f"go on with it: --resume {path}")
         durable.make_folder(path / "checkpoints")
-        text = msgspec.toml.encode(config)
+        text = msgspec.toml.encode(_without_nulls(config))
         durable.replace(path / "config.toml", text)
         marks = Marks(run=secrets.token_hex(8), config_sha256=_sha256(text))
         durable.replace(path / "run.json", msgspec.json.encode(marks) + b"\n")
@@ -188,6 +189,14 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(rows)
         durable.replace(self.path / "metrics.csv", text.getvalue().encode())
+
+
+def _without_nulls(tables: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nulls(value) if isinstance(value, Mapping) else value
+        for key, value in tables.items()
+        if value is not None
+    }
 
 
 def _sha256(data: bytes) -> str:
