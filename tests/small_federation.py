@@ -29,6 +29,7 @@ examples = 120
 [federation]
 rounds = 2
 validate_every = 1
+examples_cap = 64
 
 [privacy]
 masks = "elided"
