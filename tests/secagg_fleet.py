@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from covey import plan as plans
 from covey.encode import Part
-from covey.identity import Certificate, Roster, public_of, sign_roster
+from covey.errors import PlanRefused
+from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.plan import Noise, Plan, RosterReference, Suite, Validate
 from covey.secagg import device, server
 from covey.secagg.envelope import Opened, Trust, open_envelope, seal_envelope
-from covey.secagg.server import Aborted, Blame, Deliver, Finished
+from covey.secagg.server import Blame, Deliver
 from covey.secagg.states import AnyState, Claim, Me, Open, Request, Send, Stage
 from covey.secagg.terms import Terms
 
@@ -84,13 +85,16 @@ def make_plan(  # noqa: PLR0913 - a plan has many sides
 
 @dataclass
 class Device:
-    """One device: its machine's state, its durable claims."""
+    """One device: its machine's state, its durable claims, and a generator that never repeats a seed."""
 
     index: int
     vector: NDArray[np.int64]
     state: AnyState | None = None
     claims: dict[tuple[str, int, Stage], bytes] = field(default_factory=dict)
     noise_key: bytes = b""
+    opened: int = 0
+    clone: int = 0
+    noise_keys: list[bytes] = field(default_factory=list)
 
     @property
     def me(self) -> Me:
@@ -101,21 +105,35 @@ class Device:
 
     def open(self, envelope: bytes) -> bytes:
         opened: Opened = open_envelope(envelope, self.trust(), name(self.index), NOW)
-        seed = key("seed", self.index, opened.terms.digest)
-        noise_key = self.noise_key or key("noise", self.index, opened.terms.digest)
-        return self.act(Open(opened, self.vector, seed, noise_key))
+        self.opened += 1
+        fresh = self.index, self.clone, self.opened, opened.terms.digest
+        noise_key = self.noise_key or key("noise", *fresh)
+        reply = self.act(Open(opened, self.vector, key("seed", *fresh), noise_key))
+        self.noise_keys.append(noise_key)
+        return reply
+
+    def restart(self) -> None:
+        """Memory is lost; what was claimed stays."""
+        self.state = None
 
     def ask(self, request: bytes) -> bytes:
         return self.act(Request(request, NOW))
 
     def act(self, event: Open | Request) -> bytes:
-        """Carry out the effects in their order; a claim made for other bytes stops before the reply."""
+        """Carry out the effects in their order.
+
+        Raises:
+            PlanRefused: A stage was claimed for other bytes, or a plan is opened a second time: nothing is
+                sent, and the state stays.
+        """
         after, effects = device.step(self.me, self.state, event)
         for effect in effects:
             match effect:
                 case Claim(run, sum_, stage, digest):
-                    if self.claims.setdefault((run, sum_, stage), digest) != digest:
-                        raise AssertionError("a second claim")
+                    made = self.claims.get((run, sum_, stage))
+                    if made is not None and (made != digest or stage == "advertise"):
+                        raise PlanRefused(f"stage {stage} was answered before")
+                    self.claims[run, sum_, stage] = digest
                 case Send(data):
                     self.state = after
                     return data
@@ -131,6 +149,8 @@ class Fleet:
     signed: bytes = b""
     blames: list[Blame] = field(default_factory=list)
     requests: dict[Stage, Mapping[int, bytes]] = field(default_factory=dict)
+    replies: dict[Stage, list[tuple[int, bytes]]] = field(default_factory=dict)
+    states: list[server.State] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.signed = self.signed or roster(len(self.vectors))
@@ -143,34 +163,57 @@ class Fleet:
         return Terms.of(self.sent)
 
     def start(self) -> server.Advertising:
-        from covey.identity import read_roster  # noqa: PLC0415
-
         read = read_roster(self.signed, public_of(ENROLMENT), now=NOW, least_serial=0)
         return server.Advertising(self.terms, read, frozenset(self.devices), NOW)
 
     def run(self, dropped: Mapping[Stage, Iterable[int]] = {}, tamper: Tamper | None = None) -> server.State:
         """A whole session. `dropped`: node ids that stop answering at a stage, and after it."""
-        state: server.State = self.start()
+        self.begin(set(dropped.get("advertise", ())))
         gone = set(dropped.get("advertise", ()))
-        replies = [
+        stage: Stage = "advertise"
+        while (deliver := self.end_stage(stage, tamper)) is not None:
+            stage = deliver.stage
+            gone |= set(dropped.get(stage, ()))
+            self.answer(deliver, gone)
+        return self.states[-1]
+
+    def until(self, stage: Stage, dropped: Mapping[Stage, Iterable[int]] = {}) -> Mapping[int, bytes]:
+        """The requests of a stage, made but not sent; everything before it went well but for `dropped`."""
+        gone = set(dropped.get("advertise", ()))
+        self.begin(gone)
+        deliver = self.end_stage("advertise")
+        while deliver is not None and deliver.stage != stage:
+            gone |= set(dropped.get(deliver.stage, ()))
+            self.answer(deliver, gone)
+            deliver = self.end_stage(deliver.stage)
+        assert deliver is not None, self.states[-1]
+        return deliver.requests
+
+    def begin(self, gone: set[int]) -> None:
+        """Everyone opens the plan."""
+        self.states = [self.start()]
+        self.replies["advertise"] = [
             (node, each.open(self.envelope)) for node, each in self.devices.items() if node not in gone
         ]
-        stage: Stage = "advertise"
-        while True:
-            arrived = list(tamper(stage, replies)) if tamper else replies
-            state, effects = server.step(state, arrived)
-            self.blames += [effect for effect in effects if isinstance(effect, Blame)]
-            if isinstance(state, Finished | Aborted):
-                return state
-            deliver = next(effect for effect in effects if isinstance(effect, Deliver))
-            stage = deliver.stage
-            self.requests[stage] = deliver.requests
-            gone |= set(dropped.get(stage, ()))
-            replies = [
-                (node, self.devices[node].ask(data))
-                for node, data in deliver.requests.items()
-                if node not in gone
-            ]
+
+    def answer(self, deliver: Deliver, gone: set[int]) -> None:
+        """Everyone asked answers."""
+        self.replies[deliver.stage] = [
+            (node, self.devices[node].ask(data))
+            for node, data in deliver.requests.items()
+            if node not in gone
+        ]
+
+    def end_stage(self, stage: Stage, tamper: Tamper | None = None) -> Deliver | None:
+        """The server makes of the replies what it can; None at the end."""
+        arrived = list(tamper(stage, self.replies[stage])) if tamper else self.replies[stage]
+        state, effects = server.step(self.states[-1], arrived)
+        self.states.append(state)
+        self.blames += [effect for effect in effects if isinstance(effect, Blame)]
+        deliver = next((effect for effect in effects if isinstance(effect, Deliver)), None)
+        if deliver is not None:
+            self.requests[deliver.stage] = deliver.requests
+        return deliver
 
     def clear_sum(self, names: Iterable[str]) -> NDArray[np.int64]:
         """What the sum over these devices must be without noise."""
