@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 from covey.stream import KEY_BYTES, Stream
 from covey_models.layers import classifier
 from covey_models.model import Model
-from covey_models.zoo.wrist import LABELS, augment
+from covey_models.zoo.wrist import LABELS
 
 FEATURES = 256
 SPREAD = (3.0, 3.0, 3.0, 0.65, 0.65, 0.65)  # deviation of a frequency: rad per g, then rad per rad/s
@@ -26,7 +26,8 @@ class WristPrivate(nn.Module):
     The mean over time of cos(w·x + b) is the characteristic function of the window's samples at the
     frequency w: together, what the wrist did, without the order (Rahimi and Recht, NeurIPS 2007; of
     distributions: Muandet et al., arXiv:1605.09522). Frequencies and phases are constants, not parameters.
-    Inputs come unscaled, as their units decide how wide the frequencies spread.
+    Inputs come unscaled, as their units decide how wide the frequencies spread. Turned or stretched copies
+    of a window did not help: what limits the model is the noise.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,6 @@ MODEL = Model(
     input_bound=32.0,
     labels=LABELS,
     build=WristPrivate,
-    augment=augment,
     licence="BSD-3-Clause",
     source="Random Fourier features: Rahimi and Recht, NeurIPS 2007; fixed features for private learning: "
     "Tramer and Boneh, arXiv:2011.11660; task: Burns et al., arXiv:1802.01489",
