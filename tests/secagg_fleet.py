@@ -108,8 +108,10 @@ class Device:
         self.opened += 1
         fresh = self.index, self.clone, self.opened, opened.terms.digest
         noise_key = self.noise_key or key("noise", *fresh)
+        before = self.state
         reply = self.act(Open(opened, self.vector, key("seed", *fresh), noise_key))
-        self.noise_keys.append(noise_key)
+        if self.state is not before:
+            self.noise_keys.append(noise_key)
         return reply
 
     def restart(self) -> None:
