@@ -154,8 +154,11 @@ def clip(rows: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
     usable = (largest > 0) & np.isfinite(largest)
     safe = np.where(usable, largest, 1.0)
     # numpy's own pairwise sum: BLAS adds in an order that depends on its number of threads.
-    length = safe * np.sqrt(np.sum((rows / safe) ** 2, axis=-1, keepdims=True))
-    return np.where(usable & (length > norm), rows * (norm / np.where(length > 0, length, 1.0)), rows)
+    relative = np.sqrt(np.sum((rows / safe) ** 2, axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):  # a length beyond floats is infinite, and long enough
+        longer = usable & (safe * relative > norm)
+    factor = norm / np.where(longer, relative, 1.0) / np.where(longer, safe, 1.0)
+    return rows * np.where(longer, factor, 1.0)
 
 
 def _rounded(scaled: NDArray[np.float64], limit: int, coins: Stream) -> Integers:
