@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covey.seeds import derive, generator
+from covey.seeds import derive, generator, key
 
 
 def independent(*fields: str) -> int:
@@ -13,6 +13,9 @@ def independent(*fields: str) -> int:
         len(field.encode()).to_bytes(4, "big") + field.encode() for field in fields
     )
     return int(hashlib.sha256(text).hexdigest()[:16], 16) // 2
+
+
+KEY = "7cebe8fcd7d6e0236b975769de8261a84a9efb45f3e8dddd9fb54c5b487b4d10"
 
 
 def test_known_answers() -> None:
@@ -54,3 +57,9 @@ def test_uses_are_told_apart(
 
 def test_a_generator_starts_anew_each_time() -> None:
     assert generator(1, "x").random() == generator(1, "x").random()
+
+
+def test_a_key_is_the_whole_of_what_a_seed_is_the_start_of() -> None:
+    assert key(7, "noise", 3, "train").hex() == KEY
+    assert int.from_bytes(key(7, "cohort", 3)[:8], "big") >> 1 == derive(7, "cohort", 3)
+    assert len({key(7, "noise", 3), key(7, "coins", 3), key(8, "noise", 3), key(7, "noise", 4)}) == 4
