@@ -35,7 +35,7 @@ from covey_server.release import export, identity, release_keys, signed_package
 from covey_server.run_folder import RunFolder
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary, privacy_of
-from covey_strategies.protection import Operator
+from covey_strategies.protection import Protection
 
 POLL_SECONDS = 1.0
 
@@ -51,21 +51,28 @@ def main(grid: Grid, context: Context) -> None:
     """
     file = settings.load(Path(_text(context, "federation")), FederationFile)
     path = Path(_text(context, "runs")) / file.name
-    operator = read_operator(Path(_text(context, "operator"))) if file.privacy.masks is True else None
+    protected = protection_of(file, context)
     with RunFolder(path).locked():
-        run(grid, file, open_or_create(path, file), operator)
+        run(grid, file, open_or_create(path, file), protected)
 
 
-def run(grid: Grid, file: FederationFile, folder: RunFolder, operator: Operator | None) -> None:
-    """One federation: wait for the fleet, train, package, sum up.
+def protection_of(file: FederationFile, context: Context) -> Protection:
+    """What protects the fleet's sums. Whatever is wrong with it is said before a run is begun.
 
     Raises:
-        ConfigError: Masks are elided: only a simulation may do that.
+        ConfigError: How much noise is not said, or masks are elided: only a simulation may do that.
+        InputError: No such model, no operator's key, or no noise is enough.
     """
-    if file.privacy.masks == "elided":
+    masks = file.privacy.masks
+    if masks == "elided":
         raise ConfigError("[privacy]", "masks", 'a fleet has masks or has none; "elided" is for simulations')
+    operator = read_operator(Path(_text(context, "operator"))) if masks else None
+    return protection(file, find(file.model.name), operator, seeded=False)
+
+
+def run(grid: Grid, file: FederationFile, folder: RunFolder, protected: Protection) -> None:
+    """One federation: wait for the fleet, train, package, sum up."""
     model = find(file.model.name)
-    protected = protection(file, model, operator, seeded=False)
     wait_for_fleet(grid, file)
     coordinator = Coordinator(
         grid=grid,
@@ -107,16 +114,17 @@ def wait_for_fleet(grid: Grid, file: FederationFile) -> None:
     Raises:
         TooFewDevices: Not within the round's time.
     """
-    minimum = file.federation.minimum_devices or (
-        SMALLEST_COHORT if file.privacy.masks is True else SMALLEST_SUM
-    )
+    floor = SMALLEST_COHORT if file.privacy.masks is True else SMALLEST_SUM
+    minimum = max(file.federation.minimum_devices, floor)
     deadline = time.monotonic() + file.federation.round_timeout
     while (connected := len(list(grid.get_node_ids()))) < minimum:
         if time.monotonic() > deadline:
             waited = f"{file.federation.round_timeout:g} s"
             raise TooFewDevices(
                 f"{connected} devices connected within {waited}, the minimum is {minimum}",
-                hint="start more SuperNodes, or lower federation.minimum_devices",
+                hint="start more SuperNodes, or lower federation.minimum_devices"
+                if minimum > floor
+                else "start more SuperNodes: fewer do not hide one another",
             )
         time.sleep(POLL_SECONDS)
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from covey.errors import InputError
-from covey.identity import read_roster
+from covey.identity import public_of, read_roster
 from covey_strategies.protection import Operator
 
 HINT = "name the folder with operator.key, enrolment.pub and roster, or set [privacy] masks = false"
@@ -24,6 +24,7 @@ def read_operator(folder: Path) -> Operator:
     """
     try:
         private = bytes.fromhex((folder / "operator.key").read_text("ascii").strip())
+        public_of(private)  # only to see that it is a key
         enrolment = bytes.fromhex((folder / "enrolment.pub").read_text("ascii").strip())
         sent = (folder / "roster").read_bytes()
     except (OSError, ValueError) as error:

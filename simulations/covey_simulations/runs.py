@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -27,19 +26,7 @@ def start(file: SimulationFile, runs: Path) -> tuple[RunFolder, Path | None]:
     """
     path = runs / file.name
     moved = _move_aside(path) if path.exists() else None
-    return RunFolder.create(path, _tables(file)), moved
-
-
-def _tables(file: SimulationFile) -> dict[str, Any]:
-    """TOML has no null: a key that is None is left out, and read back as None."""
-    tables: dict[str, Any] = _pruned(msgspec.to_builtins(file))
-    return tables
-
-
-def _pruned(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _pruned(each) for key, each in value.items() if each is not None}
-    return value
+    return RunFolder.create(path, msgspec.to_builtins(file)), moved
 
 
 def _move_aside(path: Path) -> Path:

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from covey.errors import ConfigError
+from covey.errors import ConfigError, InputError
+from covey.plan import SMALLEST_COHORT
 from covey.seeds import generator
 from covey_models.model import Model
 from covey_models.registry import find, from_file
+from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
 from covey_simulations.fleet import Fleet, check_fit, fleet
 from covey_simulations.settings import SimulationFile
+from covey_strategies.protection import Protection
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Scenario:
     file: SimulationFile
     data: FederatedData
     model: Model
+    protection: Protection
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,24 @@ def read(file: SimulationFile) -> Scenario:
     """Find the model and read the data.
 
     Raises:
-        InputError: They do not fit together.
+        ConfigError: How much noise is not said.
+        InputError: They do not fit together, or too few devices are asked for masks.
         DataError: The data is missing or is not the one expected.
     """
     model = resolve(file.model)
     data = load(file.data, generator(file.seed, "data"))
     check_fit(data, model)
-    return Scenario(file, data, model)
+    _check_masks(file, len(data.devices))
+    return Scenario(file, data, model, protection(file, model, None, seeded=not file.private_noise))
+
+
+def _check_masks(file: SimulationFile, devices: int) -> None:
+    asked = min(file.federation.devices_per_round or devices, devices)
+    if file.privacy.masks is True and asked < SMALLEST_COHORT:
+        raise InputError(
+            f"{asked} devices in a sum do not hide one another, masks need {SMALLEST_COHORT}",
+            hint='ask more devices, or set [privacy] masks = "elided" for the same numbers without masks',
+        )
 
 
 def populate(scenario: Scenario, folder: RunFolder) -> World:

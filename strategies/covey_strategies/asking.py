@@ -71,7 +71,8 @@ class Asking:
 
     def cohort(self, grid: Grid, server_round: int) -> list[int]:
         """Who is asked in a round; see `covey_strategies.cohort.draw`."""
-        least = self.minimum or plans.SMALLEST_SUM
+        floor = plans.SMALLEST_COHORT if self.protection.masks == "on" else plans.SMALLEST_SUM
+        least = max(self.minimum, floor)
         return cohorts.draw(grid.get_node_ids(), self.size, least, self.seed, server_round)
 
     def question(

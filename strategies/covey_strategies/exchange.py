@@ -1,7 +1,7 @@
 """One cohort's sum in progress, masked or in clear: what the transport sends, and how it ends."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flwr.app import ArrayRecord, Message
@@ -127,7 +127,7 @@ def _in_clear(exchange: Exchange, state: clear.State, replies: Replies) -> Excha
         case clear.Finished(total, senders, noise_left):
             end: Settled | Failed | None = Settled(total, len(senders), len(exchange.cohort), noise_left, {})
         case clear.Aborted(reason):
-            end = Failed(reason)
+            end = _failed(reason, lines)
         case _:
             end = None
     return replace(exchange, state=after, stage="removal", requests=requests, refused=lines, end=end)
@@ -144,17 +144,23 @@ def _masked(exchange: Exchange, state: server.State, replies: Replies) -> Exchan
             case server.Blame(_, reason):
                 lines.append(reason)
     return replace(
-        exchange, state=after, stage=stage, requests=requests, refused=tuple(lines), end=_end(after)
+        exchange, state=after, stage=stage, requests=requests, refused=tuple(lines), end=_end(after, lines)
     )
 
 
-def _end(state: server.State) -> Settled | Failed | None:
+def _end(state: server.State, refused: Sequence[str]) -> Settled | Failed | None:
     match state:
         case server.Finished():
             return Settled(
                 state.total, len(state.u3), len(state.u2), state.noise_left, {"u1": state.root.hex()}
             )
         case server.Aborted(stage, reason):
-            return Failed(f"{reason} (stage {stage})")
+            return _failed(reason if stage in reason else f"{reason} (stage {stage})", refused)
         case _:
             return None
+
+
+def _failed(reason: str, refused: Sequence[str]) -> Failed:
+    """Why, and what the first of those refused said: where all refuse alike, that is the cause."""
+    known = not refused or "first refusal" in reason
+    return Failed(reason if known else f"{reason}; first refusal: {refused[0]}")

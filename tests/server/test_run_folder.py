@@ -37,6 +37,12 @@ def test_what_was_created_can_be_opened(tmp_path: Path) -> None:
     assert again.rows() == again.sum_rows() == []
 
 
+def test_a_key_without_a_value_is_left_out_of_the_configuration(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "a", {"name": "a", "privacy": {"epsilon": None, "noise": False}, "x": None})
+    text = (tmp_path / "a/config.toml").read_text()
+    assert text == 'name = "a"\n\n[privacy]\nnoise = false\n'
+
+
 def test_two_runs_of_one_configuration_are_told_apart(tmp_path: Path) -> None:
     one, other = (RunFolder.create(tmp_path / name, CONFIG) for name in "ab")
     assert one.run != other.run

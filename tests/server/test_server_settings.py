@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from math import cos, pi, sqrt
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from covey.errors import ConfigError
 from covey.plan import Train, Validate
+from covey_io import settings
 from covey_io.settings import convert
+from covey_server.run_folder import RunFolder
 from covey_server.settings import (
     FederationFile,
     Schedule,
@@ -136,7 +139,7 @@ def test_every_strategy_is_built_with_its_numbers(name: str) -> None:
     ("table", "key", "value"),
     [
         ("federation", "rounds", 0),
-        ("federation", "minimum_devices", 1),
+        ("federation", "minimum_devices", -1),
         ("federation", "devices_per_round", -1),
         ("federation", "weighting", "loss"),
         ("federation", "update_clip", 0),
@@ -147,6 +150,11 @@ def test_every_strategy_is_built_with_its_numbers(name: str) -> None:
         ("training", "momentum", 1.0),
         ("training", "gradient_clip", -1.0),
         ("training", "gradient_clip", float("inf")),
+        ("training", "sampling_rate", 0.0),
+        ("training", "sampling_rate", 1.1),
+        ("training", "augmentations", -1),
+        ("training", "augmentations", 257),
+        ("training", "expected_batch", -1.0),
         ("strategy", "name", "fedmedian"),
         ("strategy", "learning_rate", float("inf")),
         ("strategy", "warmup_rounds", -1),
@@ -171,7 +179,10 @@ def test_a_run_is_named_so_that_its_name_is_a_folder(name: str) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda f: f, lambda f: msgspec.structs.replace(f, seed=2**62)])
-def test_a_file_survives_being_written_down(change: Callable[[FederationFile], FederationFile]) -> None:
-    decided = change(file(strategy={"name": "fedyogi", "learning_rate": 0.1}))
-    text = msgspec.toml.encode(msgspec.to_builtins(decided))
-    assert convert(msgspec.toml.decode(text), FederationFile, "a.toml") == decided
+@pytest.mark.parametrize("privacy", [{}, {"epsilon": 3.0}, {"remove_excess": False, "masks": "elided"}])
+def test_a_file_survives_being_written_down(
+    tmp_path: Path, change: Callable[[FederationFile], FederationFile], privacy: dict[str, Any]
+) -> None:
+    decided = change(file(strategy={"name": "fedyogi", "learning_rate": 0.1}, privacy=privacy))
+    RunFolder.create(tmp_path / "a", msgspec.to_builtins(decided))
+    assert settings.load(tmp_path / "a/config.toml", FederationFile) == decided
