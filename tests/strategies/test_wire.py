@@ -4,213 +4,280 @@ from io import BytesIO
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from covey import plan as plans
-from covey import ring
 from covey.arrays import digest, layout_of
 from covey.errors import ProtocolError
 from covey.plan import Task
-from covey.ring import Ring
-from covey_strategies.asking import Question
 from covey_strategies.wire import (
-    ANSWER,
-    ENCODING,
+    CATEGORIES,
+    ENVELOPE,
+    LATER_STAGES,
+    LONGEST_REASON,
     MODEL,
     PLAN,
-    VECTOR,
-    answer_message,
+    REPLY,
+    REQUEST,
+    Asked,
+    Requested,
+    check_kind,
     from_record,
     plan_messages,
-    read_answer,
+    read,
     read_parameters,
-    read_plan,
+    read_reply,
+    reply_message,
+    request_messages,
     to_record,
 )
-from digits_fleet import STATISTICS, TRAIN, VALIDATE, flock, parameters, question, replies
+from digits_fleet import (
+    GRADIENT,
+    STATISTICS,
+    TRAIN,
+    VALIDATE,
+    crowd,
+    masked,
+    parameters,
+    plan_of,
+    question,
+    sent_in,
+)
 
 ASKED = question(VALIDATE, [2, 3, 4])
-DIGEST = plans.digest(ASKED.sent)
-SENT = ring.wrap(np.arange(-50, -50 + ASKED.plan.length))
+DIGEST = plans.digest(sent_in(ASKED))
 
 
 def request() -> Message:
     """The message to node 2, as it arrives there."""
-    return received(ASKED)
+    return ASKED.messages()[0]
 
 
-def received(asked: Question) -> Message:
-    return asked.messages()[0]
-
-
-def vector_array(
-    vector: Ring = SENT, *, dtype: str = "uint32", shape: tuple[int, ...] | None = None, stype: str = ENCODING
-) -> Array:
-    return Array(dtype, vector.shape if shape is None else shape, stype, ring.to_bytes(vector))
-
-
-def reply(content: RecordDict) -> Message:
-    return Message(content, reply_to=request())
-
-
-def answered(array: Array | None = None) -> RecordDict:
-    return RecordDict(
-        {
-            ANSWER: ConfigRecord({PLAN: DIGEST}),
-            VECTOR: ArrayRecord({VECTOR: array or vector_array()}),
-        }
-    )
+# -- to a device
 
 
 @pytest.mark.parametrize(
-    ("task", "kind"), [(TRAIN, "train"), (VALIDATE, "evaluate"), (STATISTICS, "query.statistics")]
+    ("task", "kind"),
+    [
+        (TRAIN, "train.answer"),
+        (GRADIENT, "train.answer"),
+        (VALIDATE, "evaluate.answer"),
+        (STATISTICS, "query.answer"),
+    ],
+    ids=["train", "gradient", "validate", "statistics"],
 )
-def test_a_plan_arrives_as_it_was_sent(task: Task, kind: str) -> None:
+def test_a_plan_in_clear_arrives_as_it_was_sent(task: Task, kind: str) -> None:
     asked = question(task, [2, 3])
     messages = asked.messages()
     assert [message.metadata.dst_node_id for message in messages] == [2, 3]
     assert {message.metadata.message_type for message in messages} == {kind}
-    sent, plan, model = read_plan(messages[1])
-    assert (sent, plan) == (asked.sent, asked.plan)
-    read = read_parameters(model, layout_of(parameters()))
-    assert digest(read) == plan.model_sha256 == digest(parameters())
-
-
-def test_an_answer_arrives_as_it_was_sent() -> None:
-    message = answer_message(ASKED.sent, SENT, request())
-    assert set(message.content) == {ANSWER, VECTOR}
-    assert message.content[ANSWER] == ConfigRecord({PLAN: DIGEST})
-    assert read_answer(message, ASKED.plan, DIGEST).tolist() == SENT.tolist()
-
-
-def test_the_same_by_hand_is_read_too() -> None:
-    assert read_answer(reply(answered()), ASKED.plan, DIGEST).tolist() == SENT.tolist()
-
-
-def other_digest(content: RecordDict) -> None:
-    content[ANSWER] = ConfigRecord({PLAN: plans.digest(b"another plan")})
-
-
-def metric_record(content: RecordDict) -> None:
-    content["metrics"] = MetricRecord({"accuracy": 0.9})
-
-
-def config_beside_digest(content: RecordDict) -> None:
-    content[ANSWER] = ConfigRecord({PLAN: DIGEST, "accuracy": 0.9})
-
-
-def second_config(content: RecordDict) -> None:
-    content["more"] = ConfigRecord({"accuracy": 0.9})
-
-
-def metrics_as_answer(content: RecordDict) -> None:
-    content[ANSWER] = MetricRecord({PLAN: 1})
-
-
-def metrics_as_vector(content: RecordDict) -> None:
-    content[VECTOR] = MetricRecord({VECTOR: [1, 2]})
-
-
-def second_array(content: RecordDict) -> None:
-    content[VECTOR] = ArrayRecord({VECTOR: vector_array(), "more": vector_array()})
-
-
-def renamed_array(content: RecordDict) -> None:
-    content[VECTOR] = ArrayRecord({"values": vector_array()})
-
-
-def no_array(content: RecordDict) -> None:
-    content[VECTOR] = ArrayRecord()
-
-
-def no_header(content: RecordDict) -> None:
-    del content[ANSWER]
-
-
-def no_vector(content: RecordDict) -> None:
-    del content[VECTOR]
-
-
-def numpy_array(content: RecordDict) -> None:
-    content[VECTOR] = ArrayRecord({VECTOR: Array(SENT)})
+    found = read(messages[1])
+    assert isinstance(found, Asked)
+    assert (found.plan, found.envelope) == (sent_in(asked), None)
+    check_kind(messages[1], plan_of(asked))
+    model = read_parameters(found.model, layout_of(parameters()))
+    assert digest(model) == plan_of(asked).model_sha256 == digest(parameters())
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        other_digest,
-        metric_record,
-        config_beside_digest,
-        second_config,
-        metrics_as_answer,
-        metrics_as_vector,
-        second_array,
-        renamed_array,
-        no_array,
-        no_header,
-        no_vector,
-        numpy_array,
-    ],
-    ids=lambda spoil: str(spoil.__name__),
+    ("task", "kind"),
+    [(TRAIN, "train.advertise"), (VALIDATE, "evaluate.advertise")],
+    ids=["train", "validate"],
 )
-def test_more_or_less_than_one_vector_is_refused(spoil: Callable[[RecordDict], None]) -> None:
-    content = answered()
-    spoil(content)
-    with pytest.raises(ProtocolError, match="node 2: an answer") as caught:
-        read_answer(reply(content), ASKED.plan, DIGEST)
-    assert caught.value.blame == "node 2"
+def test_a_masked_plan_arrives_in_its_envelope_only(task: Task, kind: str) -> None:
+    fleet = crowd()
+    asked = question(task, list(fleet.devices), minimum=8, protection=masked(fleet))
+    (exchange,) = asked.exchanges
+    messages = asked.messages()
+    assert {message.metadata.message_type for message in messages} == {kind}
+    found = read(messages[0])
+    assert isinstance(found, Asked)
+    assert (found.plan, found.envelope) == (None, exchange.envelope)
+    assert set(messages[0].content) == {MODEL, ENVELOPE}
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        vector_array(stype="numpy.ndarray"),
-        vector_array(dtype="float32"),
-        vector_array(dtype="accuracy=0.97"),
-        vector_array(shape=(len(SENT) + 1,)),
-        vector_array(shape=(1, len(SENT))),
-        vector_array(shape=(97,)),
-    ],
-    ids=["stype", "dtype", "words for a dtype", "longer shape", "matrix", "a figure for a shape"],
-)
-def test_an_array_that_describes_itself_otherwise_is_refused(array: Array) -> None:
-    with pytest.raises(ProtocolError, match="node 2: an answer that is not one vector of 101"):
-        read_answer(reply(answered(array)), ASKED.plan, DIGEST)
+@given(st.sampled_from(LATER_STAGES), st.dictionaries(st.integers(2, 99), st.binary(max_size=9), max_size=4))
+def test_requests_arrive_as_they_were_sent(stage: str, requests: dict[int, bytes]) -> None:
+    messages = request_messages(plan_of(ASKED), DIGEST, stage, requests)
+    assert {message.metadata.dst_node_id for message in messages} == set(requests)
+    for message in messages:
+        assert message.metadata.message_type == f"evaluate.{stage}"
+        assert read(message) == Requested(DIGEST, stage, requests[message.metadata.dst_node_id])
 
 
-@pytest.mark.parametrize("length", [0, 1, len(SENT) - 1, len(SENT) + 1])
-def test_a_vector_of_another_length_is_refused(length: int) -> None:
-    vector = np.resize(SENT, length)
-    for array in (vector_array(vector), vector_array(vector, shape=SENT.shape)):
-        with pytest.raises(ProtocolError, match="node 2: ") as caught:
-            read_answer(reply(answered(array)), ASKED.plan, DIGEST)
-        assert caught.value.blame == "node 2"
+def asking_with(content: RecordDict, kind: str = "evaluate.answer") -> Message:
+    return Message(content, 2, kind)
 
 
-def test_an_error_reply_is_refused_with_its_reason() -> None:
-    message = Message(Error(1000, "no such model"), reply_to=request())
-    with pytest.raises(ProtocolError, match="node 2: no such model"):
-        read_answer(message, ASKED.plan, DIGEST)
+def model() -> ArrayRecord:
+    return to_record(parameters())
+
+
+SENT = sent_in(ASKED)
+TWO = ConfigRecord({PLAN: SENT, "more": 1})
 
 
 @pytest.mark.parametrize(
     "content",
     [
         RecordDict(),
-        RecordDict({PLAN: ConfigRecord({PLAN: ASKED.sent})}),
-        RecordDict({MODEL: to_record(parameters())}),
-        RecordDict({MODEL: to_record(parameters()), PLAN: ConfigRecord({"pan": ASKED.sent})}),
-        RecordDict({MODEL: to_record(parameters()), PLAN: ConfigRecord({PLAN: "text"})}),
-        RecordDict({MODEL: ConfigRecord(), PLAN: ConfigRecord({PLAN: ASKED.sent})}),
-        RecordDict({MODEL: to_record(parameters()), PLAN: ConfigRecord({PLAN: ASKED.sent[:-1]})}),
-        RecordDict({MODEL: to_record(parameters()), PLAN: to_record(parameters())}),
+        RecordDict({PLAN: ConfigRecord({PLAN: SENT})}),
+        RecordDict({MODEL: model()}),
+        RecordDict({MODEL: model(), PLAN: ConfigRecord({"pan": SENT})}),
+        RecordDict({MODEL: model(), PLAN: ConfigRecord({PLAN: "text"})}),
+        RecordDict({MODEL: model(), PLAN: TWO}),
+        RecordDict({MODEL: ConfigRecord(), PLAN: ConfigRecord({PLAN: SENT})}),
+        RecordDict({MODEL: model(), PLAN: model()}),
+        RecordDict({MODEL: model(), PLAN: ConfigRecord({PLAN: SENT}), "more": ConfigRecord()}),
+        RecordDict({MODEL: model(), PLAN: ConfigRecord({PLAN: SENT}), ENVELOPE: ConfigRecord()}),
+        RecordDict({MODEL: model(), ENVELOPE: ConfigRecord({ENVELOPE: SENT})}),
     ],
-    ids=["nothing", "no model", "no plan", "no plan in plan", "text", "config", "torn plan", "arrays"],
+    ids=[
+        "nothing",
+        "no model",
+        "no plan",
+        "no plan in plan",
+        "text",
+        "more in plan",
+        "config",
+        "arrays",
+        "more",
+        "both",
+        "an envelope under a plan's kind",
+    ],
 )
 def test_a_message_that_is_no_plan_is_refused(content: RecordDict) -> None:
     with pytest.raises(ProtocolError) as caught:
-        read_plan(Message(content, 2, "train"))
+        read(asking_with(content))
     assert caught.value.blame == "server"
+
+
+@pytest.mark.parametrize(
+    ("content", "stage"),
+    [
+        (ConfigRecord(), "share"),
+        (ConfigRecord({PLAN: DIGEST}), "share"),
+        (ConfigRecord({REQUEST: b""}), "share"),
+        (ConfigRecord({PLAN: DIGEST, REQUEST: b"", "more": 1}), "share"),
+        (ConfigRecord({PLAN: b"", REQUEST: b""}), "share"),
+        (ConfigRecord({PLAN: DIGEST, REQUEST: ""}), "share"),
+        (MetricRecord({"a": 1}), "share"),
+        (ConfigRecord({PLAN: DIGEST, REQUEST: b""}), "answer"),
+        (ConfigRecord({PLAN: DIGEST, REQUEST: b""}), "advertise"),
+        (ConfigRecord({PLAN: DIGEST, REQUEST: b""}), "else"),
+    ],
+)
+def test_a_request_of_another_form_is_refused(content: ConfigRecord | MetricRecord, stage: str) -> None:
+    with pytest.raises(ProtocolError, match="a request of another") as caught:
+        read(asking_with(RecordDict({REQUEST: content}), f"train.{stage}"))
+    assert caught.value.blame == "server"
+
+
+@pytest.mark.parametrize("task", [TRAIN, VALIDATE, STATISTICS], ids=["train", "validate", "statistics"])
+def test_a_plan_under_another_kind_of_message_is_refused(task: Task) -> None:
+    plan = plan_of(question(task, [2, 3]))
+    for category in CATEGORIES.values():
+        message = asking_with(RecordDict(), f"{category}.answer")
+        if category == CATEGORIES[plans.kind(plan)]:
+            check_kind(message, plan)
+        else:
+            with pytest.raises(ProtocolError, match="under another kind"):
+                check_kind(message, plan)
+
+
+# -- from a device
+
+
+@given(st.binary(max_size=50))
+def test_a_reply_arrives_as_it_was_sent(data: bytes) -> None:
+    message = reply_message(data, request())
+    assert set(message.content) == {REPLY}
+    assert message.content[REPLY] == ConfigRecord({REPLY: data})
+    assert read_reply(message) == data
+
+
+def metric_record(content: RecordDict) -> None:
+    content["metrics"] = MetricRecord({"accuracy": 0.9})
+
+
+def beside(content: RecordDict) -> None:
+    content[REPLY] = ConfigRecord({REPLY: b"1", "accuracy": 0.9})
+
+
+def second_config(content: RecordDict) -> None:
+    content["more"] = ConfigRecord({"accuracy": 0.9})
+
+
+def metrics_as_reply(content: RecordDict) -> None:
+    content[REPLY] = MetricRecord({REPLY: 1})
+
+
+def arrays_as_reply(content: RecordDict) -> None:
+    content[REPLY] = model()
+
+
+def text(content: RecordDict) -> None:
+    content[REPLY] = ConfigRecord({REPLY: "1"})
+
+
+def list_of_bytes(content: RecordDict) -> None:
+    content[REPLY] = ConfigRecord({REPLY: [b"1", b"2"]})
+
+
+def renamed(content: RecordDict) -> None:
+    content[REPLY] = ConfigRecord({"accuracy": b"0.9"})
+
+
+def nothing(content: RecordDict) -> None:
+    del content[REPLY]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        metric_record,
+        beside,
+        second_config,
+        metrics_as_reply,
+        arrays_as_reply,
+        text,
+        list_of_bytes,
+        renamed,
+        nothing,
+    ],
+    ids=lambda spoil: str(spoil.__name__),
+)
+def test_more_or_less_than_one_message_is_refused(spoil: Callable[[RecordDict], None]) -> None:
+    content = RecordDict({REPLY: ConfigRecord({REPLY: b"1"})})
+    spoil(content)
+    with pytest.raises(ProtocolError, match="node 2: a reply with more or less") as caught:
+        read_reply(Message(content, reply_to=request()))
+    assert caught.value.blame == "node 2"
+
+
+def test_an_error_reply_is_refused_with_its_reason() -> None:
+    message = Message(Error(1000, "no such model"), reply_to=request())
+    with pytest.raises(ProtocolError, match="node 2: no such model"):
+        read_reply(message)
+
+
+def test_a_devices_reason_cannot_steer_a_terminal_or_fill_a_log() -> None:
+    message = Message(Error(1000, "\x1b[2J red\n\ttwo  words" + "!" * 9000), reply_to=request())
+    with pytest.raises(ProtocolError) as caught:
+        read_reply(message)
+    assert caught.value.message.startswith("node 2: [2J red two words!!!")
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) <= LONGEST_REASON + len("node 2: ")
+
+
+def test_a_device_without_a_reason_is_named() -> None:
+    with pytest.raises(ProtocolError, match="node 2: no reason given"):
+        read_reply(Message(Error(1000), reply_to=request()))
+
+
+# -- parameters
 
 
 def npy(array: object) -> bytes:
@@ -264,21 +331,6 @@ def test_parameters_that_are_not_finite_are_refused() -> None:
         read_parameters(record, FITS)
 
 
-def test_a_plan_under_another_kind_of_message_is_refused() -> None:
-    (message, *_) = question(VALIDATE, [2, 3]).messages()
-    with pytest.raises(ProtocolError, match="another kind of message"):
-        read_plan(Message(message.content, 2, "train"))
-
-
-def test_a_devices_words_are_cut_and_made_plain_for_the_operators_terminal() -> None:
-    hostile = "\x1b[2J\ncovey: round 30/30: accuracy 1.000 " + "x" * 10_000
-    message = Message(Error(1000, hostile), reply_to=request())
-    with pytest.raises(ProtocolError) as caught:
-        read_answer(message, ASKED.plan, DIGEST)
-    assert caught.value.message.isprintable()
-    assert len(caught.value.message) < 250
-
-
 def test_parameters_come_back_sorted_and_bit_for_bit() -> None:
     weights = parameters()
     turned = to_record(dict(reversed(weights.items())))
@@ -288,10 +340,22 @@ def test_parameters_come_back_sorted_and_bit_for_bit() -> None:
 
 
 def test_plan_messages_are_one_a_device() -> None:
-    assert plan_messages(ASKED.sent, "train", to_record(parameters()), []) == []
+    assert plan_messages(plan_of(ASKED), SENT, None, to_record(parameters()), []) == []
+    assert request_messages(plan_of(ASKED), DIGEST, "share", {}) == []
 
 
-def test_real_answers_are_read() -> None:
-    fleet = flock()
-    for message in replies(fleet, ASKED):
-        assert read_answer(message, ASKED.plan, DIGEST).any()
+def test_a_device_says_one_message_at_every_stage() -> None:
+    """No count, no metric, no reason beside it."""
+    fleet = crowd()
+    grid = fleet.grid
+    for protection in (None, masked(fleet)):
+        asked = question(TRAIN, list(fleet.devices), minimum=8, protection=protection, grid=grid)
+        (exchange,), messages = asked.exchanges, asked.messages()
+        while messages:
+            answered = list(grid.send_and_receive(messages))
+            assert [set(message.content) for message in answered] == [{REPLY}] * len(fleet.devices)
+            assert all(read_reply(message) for message in answered)
+            exchange = exchange.received(answered)
+            messages = exchange.messages()
+        assert exchange.end is not None
+        grid = fleet.grid
