@@ -127,7 +127,7 @@ def _answered(me: Me, state: AnyState, request: ToDevice, now: int) -> tuple[Any
         case Masking(), Unmask():
             return reveal_trusting(state, request)
         case Agreeing(), Unmask():
-            return reveal_agreed(state, request)
+            return reveal_agreed(me, state, request)
         case _:
             raise TypeError("a transition that nobody carries out")
 

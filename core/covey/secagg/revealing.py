@@ -1,7 +1,9 @@
 """Consistency and Unmask on the device: which sets it signs, and what it reveals to whom."""
 
+from collections.abc import Mapping
+
 from covey.errors import ProtocolError
-from covey.identity import sign, verify
+from covey.identity import public_of, sign, verify
 from covey.noise.contribution import due
 from covey.secagg.members import Neighbourhood, check_set
 from covey.secagg.messages import Agreed, Held, Message, OpenShare, Positions, Revealed, Survivors, Unmask
@@ -32,30 +34,35 @@ def agree_to(me: Me, state: Masking, request: Survivors) -> tuple[AnyState, Mess
     return after, Agreed(sign(me.private, "cc", statement))
 
 
-def reveal_agreed(state: Agreeing, request: Unmask) -> tuple[AnyState, Message]:
+def reveal_agreed(me: Me, state: Agreeing, request: Unmask) -> tuple[AnyState, Message]:
     """Reveal, if every member of U3 proves its vector for these sets and a quorum of U3 saw the same U3."""
     terms, view = state.terms, state.view
     if request.u3 != state.u3 or request.count != len(state.u3):
         raise ProtocolError("U3 is not the one that this device signed", blame="server")
+    identities = {peer.position: peer.identity for peer in view.peers} | {
+        view.position: public_of(me.private)
+    }
     u2, u3 = _digests(view, state.u2, state.u3)
-    _check_inputs(terms, state, request, u2)
-    _check_votes(terms, state, request, vote_statement(terms, view.root, u2, u3))
+    _check_inputs(terms, state, request, identities, u2)
+    _check_votes(terms, state, request, identities, vote_statement(terms, view.root, u2, u3))
     noise = due(state.removal, len(state.u2) - terms.plan.minimum, len(state.u2) - len(state.u3))
     return Closed(plan=state.plan, replies=()), _reveal(state.held, set(state.u3), noise)
 
 
-def _check_inputs(terms: Terms, state: Agreeing, request: Unmask, u2: bytes) -> None:
+def _check_inputs(
+    terms: Terms, state: Agreeing, request: Unmask, identities: Mapping[int, bytes], u2: bytes
+) -> None:
     """Every member of U3 signed a vector for this device's U1 and U2: all masks are for the same sets."""
     if tuple(each.position for each in request.inputs) != state.u3:
         raise ProtocolError("not one input proof from every member of U3", blame="server")
     for proof in request.inputs:
-        if proof.position != state.view.position:
-            statement = input_statement(terms, state.view.root, u2, proof.vector)
-            identity = state.view.peer(proof.position).identity
-            verify(identity, "mi", statement, proof.signature, blame="server")
+        statement = input_statement(terms, state.view.root, u2, proof.vector)
+        verify(identities[proof.position], "mi", statement, proof.signature, blame="server")
 
 
-def _check_votes(terms: Terms, state: Agreeing, request: Unmask, statement: bytes) -> None:
+def _check_votes(
+    terms: Terms, state: Agreeing, request: Unmask, identities: Mapping[int, bytes], statement: bytes
+) -> None:
     """A quorum of U3 saw these sets. Of two quorums one honest device would be in both, and it votes once."""
     voters = {vote.position for vote in request.votes}
     if len(voters) != len(request.votes) or not voters <= set(state.u3):
@@ -63,8 +70,7 @@ def _check_votes(terms: Terms, state: Agreeing, request: Unmask, statement: byte
     if len(voters) < terms.threshold(state.view.size):
         raise ProtocolError(f"{len(voters)} votes are no quorum", blame="server")
     for vote in request.votes:
-        if vote.position != state.view.position:
-            verify(state.view.peer(vote.position).identity, "cc", statement, vote.signature, blame="server")
+        verify(identities[vote.position], "cc", statement, vote.signature, blame="server")
 
 
 def reveal_trusting(state: Masking, request: Unmask) -> tuple[AnyState, Message]:

@@ -1,8 +1,8 @@
 """Why the semi-honest-server profile is what its name says: the server of this test is not.
 
 It waits until it knows the ring, then says of the neighbours on both sides of an arc that they dropped out:
-to each of them of all others, to everyone else of all of them. Every check that a device makes holds, and what
-the server gets opens the arc alone.
+to each of them of all others, to everyone else of all of them. Every check that a device makes holds, and
+what the server gets opens the arc alone.
 """
 
 from collections.abc import Iterable

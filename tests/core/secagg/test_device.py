@@ -26,7 +26,7 @@ from covey.secagg.messages import (
 )
 from covey.secagg.states import Agreeing, Claim, Closed, Masking, Open, Request, Send, Stage
 from covey.secagg.terms import input_statement, set_digest, vote_statement
-from secagg_attacks import changed, goes_on, read, refused
+from secagg_attacks import changed, goes_on, mutants, read, refused
 from secagg_fleet import NOW, STAGES, Fleet, identity, make_plan, name, roster, vectors
 
 VICTIM = 5
@@ -483,6 +483,38 @@ def test_message_bytes_that_mean_nothing_are_refused_in_every_state() -> None:
         refused(victim, bytes(victim.state.terms.limit + 1), "at most")  # type: ignore[union-attr]
         for mine in (dict(sums.replies["advertise"])[VICTIM], sums.envelope):
             refused(victim, mine, "malformed")
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_a_mutated_request_is_refused_and_nothing_else_happens(stage: Stage) -> None:
+    """Never another error than ours. Only which U3 to sign is the server's to say, once."""
+    sums = fleet()
+    request = sums.until(stage, {"masked": {9}})[VICTIM]
+    victim = sums.devices[VICTIM]
+    before, claims = victim.state, dict(victim.claims)
+    for mutant in mutants(request, 300, STAGES.index(stage)):
+        if mutant == request:
+            continue
+        try:
+            victim.ask(mutant)
+        except ProtocolError:
+            assert victim.state == before
+            assert victim.claims == claims
+        else:
+            assert stage == "consistency" or same_content(mutant, request)
+            victim.state, victim.claims = before, dict(claims)
+    assert victim.ask(request) == fleet_reply(stage)
+
+
+def same_content(one: bytes, two: bytes) -> bool:
+    """Integers and lengths have several spellings in msgpack."""
+    return bool(msgspec.msgpack.decode(one) == msgspec.msgpack.decode(two))
+
+
+def fleet_reply(stage: Stage) -> bytes:
+    again = fleet()
+    request = again.until(stage, {"masked": {9}})[VICTIM]
+    return again.devices[VICTIM].ask(request)
 
 
 def test_a_roster_swapped_in_memory_is_no_roster() -> None:

@@ -1,11 +1,10 @@
 """The decoders against bytes of all kinds: an error of ours, in bounded memory, or a right message."""
 
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from covey import clear
@@ -34,7 +33,7 @@ from covey.secagg.messages import (
     decode,
     encode,
 )
-from secagg_attacks import read
+from secagg_attacks import mutants, read
 from secagg_fleet import ENROLMENT, NOW, STAGES, Fleet, make_plan, name, vectors
 
 EACH = 6_000
@@ -96,36 +95,6 @@ def _samples() -> dict[str, tuple[bytes, Decode]]:
 
 
 SAMPLES: Mapping[str, tuple[bytes, Decode]] = _samples()
-
-HEADS = bytes((0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, *range(0xC0, 0xE0), 0xFF))
-
-
-def mutants(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Bits flipped, heads swapped, pieces cut out, doubled, inserted; lengths that promise too much."""
-    random = np.random.Generator(np.random.PCG64(seed))
-    ways = random.integers(0, 7, count)
-    places = random.integers(0, len(data), (count, 2))
-    values = random.integers(0, 1 << 32, (count, 2))
-    for way, (first, second), (one, two) in zip(ways, places, values, strict=True):
-        begin, end = sorted((int(first), int(second)))
-        bent = bytearray(data)
-        match int(way):
-            case 0:
-                bent[begin] ^= 1 << int(one) % 8
-            case 1:
-                bent[begin] = HEADS[int(one) % len(HEADS)]
-            case 2:
-                del bent[end:]
-            case 3:
-                del bent[begin:end]
-            case 4:
-                bent[begin:begin] = bytes(bent[begin : begin + int(one) % 64])
-            case 5:
-                bent[begin:begin] = int(one).to_bytes(4, "big")
-            case _:
-                head = b"\xc6\xdb\xdd\xdf"[int(one) % 4 :][:1]
-                bent[begin : begin + 5] = head + int(two).to_bytes(4, "big")
-        yield bytes(bent)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
