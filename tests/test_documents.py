@@ -1,17 +1,35 @@
 """Documents that list what the code defines must list all of it, and the ready federations must be valid."""
 
+import re
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from covey.planner.cohort import Assumptions, cohort_for
 from covey_io import settings
+from covey_server.book import reserve_row
+from covey_server.privacy import protection
+from covey_server.settings import FederationFile
 from covey_server.summary import Summary
 from covey_simulations.settings import SimulationFile
+from covey_simulations.world import resolve
+from covey_strategies.exchange import Settled
+from digits_fleet import TRAIN, crowd, masked, plan_of, question
 
 ROOT = Path(__file__).parents[1]
-READY = [*sorted((ROOT / "simulations").glob("*.toml")), ROOT / "simulations/covey_simulations/demo.toml"]
+READY = [
+    *sorted((ROOT / "simulations").glob("*.toml")),
+    *(ROOT / "simulations/covey_simulations").glob("*.toml"),
+]
+DEVICES = {"wrist": 20}
+"""Devices of data that comes with its own."""
+TABLES = re.findall(
+    r"^```toml\n(.*?)^```$", (ROOT / "docs/configuration.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
 
 
 def keys(kind: Any) -> set[str]:
@@ -32,6 +50,27 @@ def test_the_runs_page_has_every_key_of_the_summary() -> None:
     assert not [key for key in keys(Summary) if f"`{key}`" not in page]
 
 
+def test_the_runs_page_has_every_event_of_a_sum_and_every_key_of_it() -> None:
+    page = (ROOT / "docs/runs.md").read_text("utf-8")
+    fleet = crowd()
+    plan = plan_of(question(TRAIN, list(fleet.devices), minimum=9, protection=masked(fleet)))
+    settle = {field.name for field in fields(Settled)} - {"total", "sets"}
+    words = {*reserve_row(plan), *settle, "u1", "reason", "reserve", "settle", "abort"}
+    assert not [word for word in words if f"`{word}`" not in page]
+
+
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
-def test_ready_federations_are_valid(path: Path) -> None:
-    settings.load(path, SimulationFile)
+def test_ready_federations_say_how_much_noise_and_can_be_masked(path: Path) -> None:
+    file = settings.load(path, SimulationFile)
+    found = protection(file, resolve(file.model), None, seeded=True)
+    assert bool(found.multipliers) is file.privacy.noise
+    if file.privacy.masks is True:
+        asked = file.federation.devices_per_round or DEVICES.get(file.data.source, file.data.devices)
+        cohort_for(Assumptions(asked, file.privacy.corrupt, minimum=file.federation.minimum_devices))
+
+
+@pytest.mark.parametrize("text", TABLES, ids=lambda text: text.split()[1])
+def test_the_configuration_page_s_own_tables_say_how_much_noise(text: str) -> None:
+    plain = tomllib.loads(text) | {"name": "a", "model": {"name": "digits"}, "federation": {"rounds": 10}}
+    file = settings.convert(plain, FederationFile, "docs/configuration.md")
+    protection(file, resolve(file.model), None, seeded=True)
