@@ -8,7 +8,7 @@ JOBS ?= 2
 .PHONY: help demo test test-kill test-long check lint types floors format clean
 
 help:
-	@echo "make demo       install what it needs, train twenty devices, open nothing, print the report's path"
+	@echo "make demo       install what it needs, train twenty devices with and without noise, print the report's path (minutes)"
 	@echo "make test       install what it needs, run the tests (minutes)"
 	@echo "make test-kill  real runs and the demo killed at random times, and resumed (minutes)"
 	@echo "make test-long  the slow tests too"

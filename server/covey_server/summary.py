@@ -79,9 +79,7 @@ def _statement(masks: str, cost: Spent, server: float | None, release: float | N
     claim = (
         f"ε = {server} against the server, {release} for the release, δ = {cost.delta:g}, unit {cost.unit}"
     )
-    seeded = (
-        "; SIMULATION: noise from a seed protects nobody, a fleet with the same settings would have these ε"
-    )
+    seeded = "; SIMULATION: noise from a seed protects nobody; the same settings on a fleet give these ε"
     return f"{hidden}; {claim}{seeded if cost.simulated else ''}"
 
 

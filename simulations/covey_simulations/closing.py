@@ -1,29 +1,107 @@
-"""What a run says at its end: ten lines at most, the report's path last."""
+"""What a run says at its end: twelve lines at most, the report's path last."""
 
 from covey_server.run_folder import RunFolder
-from covey_server.summary import Summary
-from covey_simulations.reporting import sent
+from covey_server.summary import Privacy, Summary
+from covey_simulations.report.facts import Beside
+from covey_simulations.sent import sent
+
+NAME = 12
+"""Columns of a line's name."""
+COLUMN = 37
+"""Columns of a run that another stands beside."""
+WIDTH = 100
+"""Columns that lines fit where they can."""
 
 
-def closing_lines(found: Summary, folder: RunFolder) -> list[str]:
-    """The lines, for a terminal or a log."""
+def closing_lines(found: Summary, folder: RunFolder, beside: Beside | None = None) -> list[str]:
+    """The lines, for a terminal or a log.
+
+    Args:
+        found: What the run came to.
+        folder: Where it is.
+        beside: A finished run to compare with.
+    """
+    lines = _alone(found, folder) if beside is None else _compared(found, folder, beside)
+    return ["", *lines, str(folder.path / "report.html")]
+
+
+def _alone(found: Summary, folder: RunFolder) -> list[str]:
     path = folder.path
     return [
-        "",
-        f"trained     {found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s",
-        f"accuracy    {_accuracies(found)}",
-        f"package     {found.package}, {_kilobytes(found.package_bytes)}, signed, installed{_latency(found)}",
-        f"sent        by each device: {_sent(folder)}",
-        f"protection  {found.privacy.statement}",
-        f"model       sha256 {found.model_sha256}",
-        f"figures     {path / 'summary.json'}, {path / 'metrics.csv'}",
-        str(path / "report.html"),
+        _line("trained", f"{found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s"),
+        _line("accuracy", _accuracies(found)),
+        _line("package", f"{_package(found)}{_latency(found)}"),
+        _line("sent", f"by each device: {_sent(folder)}"),
+        *_protection(found.privacy),
+        _line("model", f"sha256 {found.model_sha256}"),
+        _line("figures", f"{path / 'summary.json'}, {path / 'metrics.csv'}"),
     ]
 
 
+def _compared(found: Summary, folder: RunFolder, beside: Beside) -> list[str]:
+    other, all_sent = beside.summary, sum(kind.bytes_per_device for kind in sent(folder.sum_rows()))
+    pairs = {
+        "": (other.name, found.name),
+        "trained": (_trained(other), _trained(found)),
+        "accuracy": (_accuracy(other), _accuracy(found)),
+        "packaged": (_packaged(other), _packaged(found)),
+        "sent": (f"{beside.sent / 1e6:.2f} MB by each device", f"{all_sent / 1e6:.2f} MB by each device"),
+        "privacy": (_privacy(other.privacy), _privacy(found.privacy)),
+    }
+    return [
+        *(_line(name, f"{left:{COLUMN}s} {right}") for name, (left, right) in pairs.items()),
+        *_protection(found.privacy),
+        _line("package", _package(found)),
+        _line("model", f"sha256 {found.model_sha256}"),
+    ]
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:{NAME}s}{text}"
+
+
+def _protection(privacy: Privacy) -> list[str]:
+    """The statement, broken between its clauses."""
+    lines: list[str] = []
+    for clause in privacy.statement.split("; "):
+        if lines and len(lines[-1]) + len(clause) + 2 <= WIDTH - NAME:
+            lines[-1] = f"{lines[-1]}; {clause}"
+        else:
+            lines.append(clause)
+    return [_line("" if number else "protection", line) for number, line in enumerate(lines)]
+
+
+def _trained(found: Summary) -> str:
+    return f"{found.model}, {found.rounds} rounds, {found.seconds:.0f} s"
+
+
+def _accuracy(found: Summary) -> str:
+    """What the federation measured; where that carries noise, what a simulation can count beside it."""
+    if found.privacy.noise != "none":
+        return f"{found.accuracy_federated:.1%} by a noisy query, {found.accuracy_fp32:.1%} exactly"
+    pooled = "" if found.accuracy_central is None else f" (data pooled: {found.accuracy_central:.1%})"
+    return f"{found.accuracy_federated:.1%}{pooled}"
+
+
+def _packaged(found: Summary) -> str:
+    int8 = "" if found.accuracy_int8 is None else f"int8 {found.accuracy_int8:.1%}, "
+    return f"{int8}{_kilobytes(found.package_bytes)}{_latency(found)}"
+
+
+def _privacy(privacy: Privacy) -> str:
+    if privacy.epsilon_server is None:
+        return "NONE: no noise was added"
+    return f"ε = {privacy.epsilon_server:g} for each {privacy.unit}, δ = {privacy.delta:g}"
+
+
+def _package(found: Summary) -> str:
+    return f"{found.package}, {_kilobytes(found.package_bytes)}, signed, installed"
+
+
 def _accuracies(found: Summary) -> str:
+    noisy = "federated" if found.privacy.noise == "none" else "federated, by a noisy query,"
     values = {
-        "federated": found.accuracy_federated,
+        noisy: found.accuracy_federated,
         "central": found.accuracy_central,
         "packaged fp32": found.accuracy_fp32,
         "int8": found.accuracy_int8,

@@ -11,6 +11,8 @@ from covey_server.coordinator import RoundEnded
 
 _FIGURES = 77
 """Columns beside the bar, up to 999 rounds."""
+_DEVICES = 15
+"""Columns more that the number of devices takes, shown where there is room."""
 
 
 @dataclass
@@ -73,9 +75,11 @@ class LiveProgress:
         self._estimate = Estimate()
         self._accuracy: float | None = None
         self._stage: TaskID | None = None
+        self._room = console.width >= _FIGURES + _DEVICES + 3
+        beside = _FIGURES + _DEVICES * self._room
         self._bar = Progress(
             TextColumn("{task.description:16s}", markup=False),
-            BarColumn(bar_width=min(24, max(3, console.width - _FIGURES))),
+            BarColumn(bar_width=min(24, max(3, console.width - beside))),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}", markup=False),
             TimeElapsedColumn(),
@@ -108,6 +112,7 @@ class LiveProgress:
         self._accuracy = ended.accuracy if ended.accuracy is not None else self._accuracy
         if self._stage is not None:
             figures = round_text(ended, self._accuracy, self._estimate.add(ended))
+            figures += f"  {ended.devices} devices" if self._room else ""
             self._bar.update(self._stage, total=ended.rounds, completed=ended.round, figures=figures)
         for line in ended.refused:
             self._bar.console.print(

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,13 @@ from covey.metrics import accuracy
 from covey.package.contents import Variant
 from covey.package.verify import Package
 from covey_server.coordinator import Federated
-from covey_server.run_folder import Row
 from covey_server.summary import privacy_of
+from covey_simulations.beside import round_of
 from covey_simulations.evaluation import by_device, log_lines
 from covey_simulations.packaging import calibration, parameters_count
-from covey_simulations.report.facts import ReportFacts, Round, SentKind, VariantResult
+from covey_simulations.protected import protection_of
+from covey_simulations.report.facts import Beside, DeviceResult, ReportFacts, VariantResult
+from covey_simulations.sent import sent
 from covey_simulations.world import World
 
 LOG_LINES = 20
@@ -40,9 +42,17 @@ class Outcome:
     seconds: Mapping[str, float]
 
 
-def report_facts(world: World, outcome: Outcome) -> ReportFacts:
-    """Everything the report shows."""
+def report_facts(world: World, outcome: Outcome, beside: Beside | None) -> ReportFacts:
+    """Everything the report shows.
+
+    Args:
+        world: What was known before training.
+        outcome: What the simulation came to.
+        beside: A finished run to compare with.
+    """
     federated, data, file = outcome.federated, world.data, world.file
+    sums = world.folder.sum_rows()
+    devices = by_device(data, world.model, federated.parameters, outcome.preprocessing)
     return ReportFacts(
         name=file.name,
         when=datetime.now().astimezone().isoformat(timespec="minutes"),
@@ -61,15 +71,18 @@ def report_facts(world: World, outcome: Outcome) -> ReportFacts:
         model_source=world.model.source,
         strategy=file.strategy.name,
         labels=world.model.labels,
-        rounds=tuple(_round(row) for row in world.folder.rows()),
+        rounds=tuple(map(round_of, world.folder.rows())),
         accuracy_federated=federated.validation.accuracy,
+        accuracy_exact=_over_all(devices),
         accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
-        confusion=np.rint(federated.validation.confusion).astype(np.int64),
-        devices=by_device(data, world.model, federated.parameters, outcome.preprocessing),
+        confusion=federated.validation.confusion,
+        devices=devices,
         variants={str(name): found for name, found in outcome.variants.items()},
         calibration=calibration(world),
-        sent=sent(world.folder.sum_rows()),
-        privacy=privacy_of(world.folder.sum_rows(), file.privacy.delta),
+        sent=sent(sums),
+        privacy=privacy_of(sums, file.privacy.delta),
+        protection=protection_of(sums, file.privacy.delta, federated.validation.confusion),
+        beside=beside,
         failures=log_lines(world.logs, LOG_LINES),
         package=outcome.package_path.name,
         package_bytes=outcome.package_path.stat().st_size,
@@ -82,27 +95,11 @@ def report_facts(world: World, outcome: Outcome) -> ReportFacts:
     )
 
 
-def sent(rows: list[Row]) -> tuple[SentKind, ...]:
-    """What left each device, by kind of query, from the run's own record of its sums."""
-    asked = [row for row in rows if row["event"] == "reserve" and row["cohort_number"] == 0]
-    kinds = {row["kind"]: [each for each in asked if each["kind"] == row["kind"]] for row in asked}
-    return tuple(_sent_kind(kind, of_kind) for kind, of_kind in kinds.items())
-
-
-def _sent_kind(kind: str, rows: list[Row]) -> SentKind:
-    last = rows[-1]
-    return SentKind(
-        kind=kind,
-        sums=len(rows),
-        elements=last["elements"],
-        bytes_per_answer=last["bytes_per_device"],
-        bytes_per_device=sum(row["bytes_per_device"] for row in rows),
-        parts=tuple((part["name"], part["length"], part["clip"]) for part in last["parts"]),
-    )
-
-
-def _round(row: Row) -> Round:
-    return Round(row["round"], row["loss"], row["accuracy"], row["devices"], row["seconds"])
+def _over_all(devices: Sequence[DeviceResult]) -> float | None:
+    """Accuracy on everyone's held-out examples."""
+    known = [(each.accuracy, each.held_out_examples) for each in devices if each.accuracy is not None]
+    total = sum(examples for _, examples in known)
+    return sum(accuracy * examples for accuracy, examples in known) / total if total else None
 
 
 def _machine() -> str:

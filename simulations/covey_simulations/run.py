@@ -15,7 +15,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,13 +29,13 @@ from covey.metrics import accuracy
 from covey_io import durable
 from covey_server import summary
 from covey_server.coordinator import Coordinator, RoundEnded
-from covey_server.privacy import protection
 from covey_server.release import identity, release_keys
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import Row, RunFolder
 from covey_server.summary import Summary, privacy_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package
+from covey_simulations.report.facts import Beside
 from covey_simulations.report.render import render
 from covey_simulations.reporting import Outcome, report_facts
 from covey_simulations.world import Scenario, World, populate
@@ -69,8 +70,44 @@ class Stopwatch:
         self.seconds[stage] = time.monotonic() - started
 
 
-def simulate(scenario: Scenario, folder: RunFolder, progress: Progress) -> Summary:
+@dataclass
+class Watcher:
+    """Tells a round with its sums that were given up among what was not counted.
+
+    Attributes:
+        progress: Is told.
+        sums: The run's sums.jsonl.
+        read: How many bytes of it are known.
+    """
+
+    progress: Progress
+    sums: Path
+    read: int = 0
+
+    def round_ended(self, ended: RoundEnded) -> None:
+        """A round is over and its checkpoint written."""
+        aborted = [row for row in self._new() if row["event"] == "abort" and row["round"] == ended.round]
+        lines = tuple(f"a whole sum ({row['kind']}): {row['reason']}" for row in aborted)
+        self.progress.round_ended(replace(ended, refused=(*ended.refused, *lines)))
+
+    def _new(self) -> list[Row]:
+        with self.sums.open("rb") as file:
+            file.seek(self.read)
+            lines = file.read()
+        self.read += len(lines)
+        return [json.loads(line) for line in lines.splitlines()]
+
+
+def simulate(
+    scenario: Scenario, folder: RunFolder, progress: Progress, beside: Beside | None = None
+) -> Summary:
     """Run, or go on with, a simulation whose folder the caller holds.
+
+    Args:
+        scenario: What is run.
+        folder: Where.
+        progress: Told how it goes on.
+        beside: A finished run, to compare with in the report.
 
     Raises:
         CoveyError: What went wrong, and the next step. Finished stages stay on disk.
@@ -92,7 +129,7 @@ def simulate(scenario: Scenario, folder: RunFolder, progress: Progress) -> Summa
         installed, variants = install(world, path, keys)
     with watch("report"):
         outcome = Outcome(federated, preprocessing, central, installed, path, variants, watch.seconds)
-        durable.replace(folder.path / "report.html", render(report_facts(world, outcome)).encode())
+        durable.replace(folder.path / "report.html", render(report_facts(world, outcome, beside)).encode())
     found = _summary(world, outcome)
     summary.write(found, folder.path / "summary.json")
     return found
@@ -104,11 +141,9 @@ def _coordinator(world: World, progress: Progress) -> Coordinator:
         file=world.file,
         model=world.model,
         folder=world.folder,
-        protection=protection(
-            world.file, world.model, world.fleet.operator, seeded=not world.file.private_noise
-        ),
+        protection=replace(world.scenario.protection, operator=world.fleet.operator),
         seed=world.file.seed,
-        observe=progress.round_ended,
+        observe=Watcher(progress, world.folder.sums).round_ended,
     )
 
 

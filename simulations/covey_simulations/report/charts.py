@@ -1,26 +1,18 @@
 """The report's pictures, each drawn once for a page and once for a phone."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from covey.metrics import Rate
-from covey_simulations.report import svg, text
+from covey_simulations.report import drawing, svg, text
 from covey_simulations.report.facts import DeviceResult, Round
 
-WIDE: Final = 620
-HALF: Final = 530
-"""Two beside each other on a page."""
-NARROW: Final = 350
-MOST_POINTS: Final = 400
-"""A line with more is drawn through means of neighbouring rounds."""
 LABEL_ROOM: Final = 0.1
 """Height of a label, as a share of accuracy."""
 MOST_ROWS: Final = 40
@@ -30,28 +22,7 @@ MARKERS: Final = (("o", svg.BLUE, 10.5), ("D", svg.ORANGE, 6.5), ("^", svg.BLUE,
 """Shape, colour and size by kind of device: where two coincide, the larger shows behind the smaller."""
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One picture in two widths; the page shows the one that fits.
-
-    Attributes:
-        label: What it shows, in words.
-        wide: For a page.
-        narrow: For a phone.
-    """
-
-    label: str
-    wide: Markup
-    narrow: Markup
-
-
-Points = Sequence[tuple[int, float]]
-Series = tuple[NDArray[np.float64], NDArray[np.float64]]
-Paint = Callable[[Figure, bool], None]
-"""Fills a figure; the flag says that it is the narrow one."""
-
-
-def accuracy(rounds: Sequence[Round], central: float | None, guess: float) -> Chart | None:
+def accuracy(rounds: Sequence[Round], central: float | None, guess: float) -> drawing.Chart | None:
     """Accuracy by round, against pooled training and a guess that sees no input.
 
     Args:
@@ -60,53 +31,58 @@ def accuracy(rounds: Sequence[Round], central: float | None, guess: float) -> Ch
         guess: Accuracy of always naming the commonest class.
     """
     points = [(r.round, r.accuracy) for r in rounds if text.measured(r.accuracy)]
-    series = _series(points)
+    series = drawing.series(points)
     if series is None:
         return None
-    first, last = _ends(points)
+    first, last = drawing.ends(points)
 
     def paint(figure: Figure, _narrow: bool) -> None:
         axes = figure.add_subplot()
-        _line(axes, series, last_round=rounds[-1].round)
+        drawing.line(axes, series, last_round=rounds[-1].round)
         axes.set_ylim(0, 1.1)
         axes.set_yticks(np.linspace(0, 1, 6))
-        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.yaxis.set_major_formatter(FuncFormatter(drawing.percent))
         if text.measured(central):
             axes.axhline(central, color=svg.ORANGE, linestyle=(0, (6, 3)), linewidth=1.5)
-            _note(axes, f"pooled {text.percent(central)}", central, "above left", svg.ORANGE)
+            drawing.note(axes, f"pooled {text.percent(central)}", central, "above left", svg.ORANGE)
         axes.axhline(guess, color=svg.MUTED, linestyle=(0, (1, 2)), linewidth=1.5)
         under_guess = "below" if guess >= LABEL_ROOM else "above"
-        _note(axes, f"blind guess {text.percent(guess)}", guess, f"{under_guess} right")
+        drawing.note(axes, f"blind guess {text.percent(guess)}", guess, f"{under_guess} right")
         recent = series[1][-max(len(series[1]) // 3, 1) :]  # the part of the line above or below the label
         side, beside = ("below", recent.min()) if last - guess > 3 * LABEL_ROOM else ("above", recent.max())
-        _note(axes, f"federated {text.percent(last)}", float(beside), f"{side} right", svg.BLUE)
+        drawing.note(axes, f"federated {text.percent(last)}", float(beside), f"{side} right", svg.BLUE)
 
     label = f"Accuracy by round: from {text.percent(first)} to {text.percent(last)}" + (
         f"; pooled training reaches {text.percent(central)}" if text.measured(central) else ""
     )
-    return _chart("accuracy", label, paint, (HALF, 300), (NARROW, 260))
+    return drawing.chart("accuracy", label, paint, (drawing.HALF, 300), (drawing.NARROW, 260))
 
 
-def loss(rounds: Sequence[Round]) -> Chart | None:
+def loss(rounds: Sequence[Round]) -> drawing.Chart | None:
     """Training loss by round; rounds in which it was not a number are left out."""
     points = [(r.round, r.loss) for r in rounds]
-    series = _series(points)
+    series = drawing.series(points)
     if series is None:
         return None
 
     def paint(figure: Figure, _narrow: bool) -> None:
         axes = figure.add_subplot()
-        _line(axes, series, last_round=rounds[-1].round)
-        axes.set_ylim(0, max(float(np.nanmax(series[1])) * 1.08, 1e-9))
+        drawing.line(axes, series, last_round=rounds[-1].round)
+        low, high = float(np.nanmin(series[1])), float(np.nanmax(series[1]))
+        axes.set_ylim(min(low * 1.08, 0), max(high * 1.08, 1e-9))  # noise may take it below 0
         axes.set_ylabel("nats per example")
 
-    first, last = (text.decimal(end) for end in _ends(points))
-    return _chart(
-        "loss", f"Training loss by round: from {first} to {last}", paint, (HALF, 300), (NARROW, 240)
+    first, last = (text.decimal(end) for end in drawing.ends(points))
+    return drawing.chart(
+        "loss",
+        f"Training loss by round: from {first} to {last}",
+        paint,
+        (drawing.HALF, 300),
+        (drawing.NARROW, 240),
     )
 
 
-def devices(results: Sequence[DeviceResult]) -> Chart | None:
+def devices(results: Sequence[DeviceResult]) -> drawing.Chart | None:
     """Accuracy per device: a dot each, by group and sorted, or a histogram when there are many."""
     rows = _rows(results)
     values = np.array([value for row in rows.values() for _, value in row])
@@ -123,7 +99,7 @@ def devices(results: Sequence[DeviceResult]) -> Chart | None:
             _dots(axes, rows, values, narrow=narrow)
         else:
             _histogram(axes, values)
-        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.xaxis.set_major_formatter(FuncFormatter(drawing.percent))
         axes.set_xlabel("accuracy")
         figure.legend(loc="outside upper left", ncols=2 if narrow else 4)
 
@@ -132,10 +108,10 @@ def devices(results: Sequence[DeviceResult]) -> Chart | None:
         f"median {text.percent(median)}, highest {text.percent(float(values.max()))}"
     )
     height = 23 * len(rows) + 90 if dots else 280
-    return _chart("devices", label, paint, (WIDE, height), (NARROW, height + 30))
+    return drawing.chart("devices", label, paint, (drawing.WIDE, height), (drawing.NARROW, height + 30))
 
 
-def false_negatives(labels: Sequence[str], rates: Sequence[Rate]) -> Chart | None:
+def false_negatives(labels: Sequence[str], rates: Sequence[Rate]) -> drawing.Chart | None:
     """Missed share of each class with its interval; the classes most often missed when there are many."""
     known = [(label, rate) for label, rate in zip(labels, rates, strict=True) if rate.trials > 0]
     if not known:
@@ -151,75 +127,13 @@ def false_negatives(labels: Sequence[str], rates: Sequence[Rate]) -> Chart | Non
         _marks(axes, [rate.value for _, rate in known], places, ("o", svg.BLUE, 8.5))
         _categories(axes, [label for label, _ in known], narrow=narrow)
         axes.set_xlim(0, min(max(*highs, 0.05) * 1.06, 1.02))
-        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.xaxis.set_major_formatter(FuncFormatter(drawing.percent))
         axes.set_xlabel("share of the class missed")
 
     worst = max(known, key=lambda pair: pair[1].value)
     label = f"False-negative rate per class, highest for {worst[0]}: {text.percent(worst[1].value)}"
     height = 25 * len(known) + 60
-    return _chart("missed", label, paint, (WIDE, height), (NARROW, height))
-
-
-def bin_size(rounds: int) -> int:
-    """How many neighbouring rounds one point of a line stands for."""
-    return -(-rounds // MOST_POINTS)
-
-
-def _chart(name: str, label: str, paint: Paint, wide: tuple[int, int], narrow: tuple[int, int]) -> Chart:
-    label = str(text.visible(label))
-    return Chart(
-        label,
-        svg.drawn(lambda figure: paint(figure, False), wide, prefix=f"{name}-wide", label=label),
-        svg.drawn(lambda figure: paint(figure, True), narrow, prefix=f"{name}-narrow", label=label),
-    )
-
-
-def _series(points: Points) -> Series | None:
-    """Rounds and values; means of neighbours when there are many; None when there is nothing to draw.
-
-    The line is broken where a value is not a number.
-    """
-    if not any(text.measured(y) for _, y in points):
-        return None
-    bins = np.array_split(np.array(points, np.float64), -(-len(points) // bin_size(len(points))))
-    x, y = np.array([(part[:, 0].mean(), _mean(part[:, 1])) for part in bins]).T
-    return x, y
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """Of those that are numbers; NaN without any."""
-    numbers = values[np.isfinite(values)]
-    return float(numbers.mean()) if len(numbers) else float("nan")
-
-
-def _ends(points: Points) -> tuple[float, float]:
-    """The first and the last number."""
-    numbers = [y for _, y in points if text.measured(y)]
-    return numbers[0], numbers[-1]
-
-
-def _line(axes: Axes, series: Series, last_round: int) -> None:
-    x, y = series
-    marker = "o" if len(x) <= 30 else "none"  # noqa: PLR2004 - dots still apart
-    axes.plot(x, y, color=svg.BLUE, marker=marker, markersize=4, markeredgewidth=0)
-    axes.set_xlim(0, max(last_round, 1) * 1.01)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_xlabel("round")
-
-
-def _note(axes: Axes, words: str, height: float, where: str, colour: str = svg.MUTED) -> None:
-    """Words beside a line: "above left", "below right" and so on."""
-    side, end = where.split()
-    axes.annotate(
-        words,
-        (0.01 if end == "left" else 0.995, height),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 4 if side == "above" else -6),
-        textcoords="offset points",
-        ha="left" if end == "left" else "right",
-        va="bottom" if side == "above" else "top",
-        color=colour,
-    )
+    return drawing.chart("missed", label, paint, (drawing.WIDE, height), (drawing.NARROW, height))
 
 
 Marker = tuple[str, str, float]
@@ -294,7 +208,3 @@ def _categories(axes: Axes, names: Sequence[str], *, narrow: bool) -> None:
     axes.tick_params(axis="y", labelcolor=svg.INK, pad=9)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=True, axis="x")
-
-
-def _percent(value: float, _position: object) -> str:
-    return f"{100 * value:.0f}{text.SPACE}%"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from covey_server.summary import Privacy
+from covey_server.summary import Privacy, Summary
+from covey_simulations.report.protection import Protection
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class SentKind:
     """What one kind of query took from each device, over the whole run.
 
     Attributes:
-        kind: "train", "validate" or "statistics".
+        kind: "train", "gradient", "validate" or "statistics".
         sums: Private sums of this kind.
         elements: Integers in one answer.
         bytes_per_answer: Of the vector, one device, one answer.
-        bytes_per_device: Over the run, for a device that answered every time.
+        bytes_for_masks: About what keys, shares and signatures take beside it; 0 without masks.
+        bytes_per_device: Both, over the run, for a device that answered every time.
         parts: What the vector holds, in order, with lengths and clip norms: (name, length, clip).
     """
 
@@ -73,8 +75,26 @@ class SentKind:
     sums: int
     elements: int
     bytes_per_answer: int
+    bytes_for_masks: int
     bytes_per_device: int
     parts: tuple[tuple[str, int, float], ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A finished run that another is compared with.
+
+    Attributes:
+        summary: What it came to.
+        rounds: In order.
+        sent: Bytes of one device's answers over the whole run.
+        folder: Where it is.
+    """
+
+    summary: Summary
+    rounds: tuple[Round, ...]
+    sent: int
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -93,14 +113,18 @@ class ReportFacts:
         strategy: The server's optimiser, as in the configuration.
         labels: One per class.
         rounds: In order.
-        accuracy_federated: Of the federated model on the held-out examples of all devices.
+        accuracy_federated: Of the federated model on the held-out examples of all devices, as the last
+            private sum gave it: with noise where there is noise.
+        accuracy_exact: The same without noise, which only a simulation can count.
         accuracy_central: Of the same network trained on pooled data; None when it was not trained.
-        confusion: int64 (classes, classes) of the federated fp32 model; rows are true classes.
+        confusion: (classes, classes), of the federated fp32 model; rows are true classes. With noise, counts
+            are fractions and may be below 0.
         devices: By device.
         variants: By "fp32" and "int8" (absent when none was built).
         calibration: How int8 activation ranges were found, one sentence; empty without int8.
         sent: By kind, what left each device.
-        privacy: What protected the sums, and what the run cost.
+        privacy: What protected the sums, and what the run cost; `protection` in detail.
+        beside: A finished run to compare with, or None.
         failures: Lines from devices' own logs (contributed nothing, and why), at most a few.
         package: File name, `package_bytes`, `package_sha256`, `key_fingerprint`; `package_files` bytes.
         model_sha256: Digest of the federated parameters.
@@ -127,13 +151,16 @@ class ReportFacts:
     labels: tuple[str, ...]
     rounds: tuple[Round, ...]
     accuracy_federated: float
+    accuracy_exact: float | None
     accuracy_central: float | None
-    confusion: NDArray[np.int64]
+    confusion: NDArray[np.int64] | NDArray[np.float64]
     devices: tuple[DeviceResult, ...]
     variants: Mapping[str, VariantResult]
     calibration: str
     sent: tuple[SentKind, ...]
     privacy: Privacy
+    protection: Protection
+    beside: Beside | None
     failures: tuple[str, ...]
     package: str
     package_bytes: int

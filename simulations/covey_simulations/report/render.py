@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from covey_simulations.report import charts, summary, text
+from covey_simulations.report import charts, claims, comparison, drawing, privacy_charts, summary, text
 from covey_simulations.report.facts import ReportFacts
 
 TEMPLATE: Final = "report.html.j2"
@@ -20,17 +20,25 @@ def render(facts: ReportFacts) -> str:
 
 
 def _view(facts: ReportFacts) -> dict[str, Any]:
-    lines = summary.class_lines(facts.labels, facts.confusion)
+    lines = summary.class_lines(facts.labels, facts.confusion, facts.protection.count_noise)
     guess = summary.guess(facts.confusion)
     return {
         "facts": facts,
         "numbers": summary.key_numbers(facts),
-        "notice": summary.protection(facts.privacy),
+        "notice": claims.notice(facts.privacy),
+        "views": claims.views(facts.privacy, facts.protection),
+        "assumptions": claims.assumptions(facts.privacy, facts.protection),
+        "uncovered": claims.uncovered(facts.privacy, facts.protection),
+        "unit": claims.UNITS.get(facts.privacy.unit, facts.privacy.unit),
+        "noise_words": comparison.noise(facts.privacy),
+        "spending_chart": privacy_charts.spending(facts.protection),
+        "trade_chart": privacy_charts.trade(facts.rounds, facts.protection),
+        **_compared(facts),
         "guess": guess,
         "accuracy_chart": charts.accuracy(facts.rounds, facts.accuracy_central, guess),
         "loss_chart": charts.loss(facts.rounds),
         "losses_missing": sum(not text.measured(r.loss) for r in facts.rounds),
-        "rounds_per_point": charts.bin_size(len(facts.rounds)),
+        "rounds_per_point": drawing.bin_size(len(facts.rounds)),
         "round_lines": summary.round_lines(facts.rounds),
         "spread": summary.spread(facts.devices),
         "devices_chart": charts.devices(facts.devices),
@@ -46,6 +54,17 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
     }
 
 
+def _compared(facts: ReportFacts) -> dict[str, Any]:
+    if facts.beside is None:
+        return {}
+    other = facts.beside.summary
+    return {
+        "comparison": comparison.lines(facts, facts.beside),
+        "difference": comparison.difference(facts, other),
+        "beside_chart": privacy_charts.beside(facts.rounds, facts.name, facts.beside.rounds, other.name),
+    }
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("covey_simulations", "report"),
@@ -58,6 +77,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "percent": text.percent,
         "points": text.points,
+        "deviation": text.deviation,
+        "tenths": text.tenths,
+        "small": text.small,
         "interval": text.interval,
         "count": text.count,
         "decimal": text.decimal,

@@ -1,11 +1,11 @@
 """What a report says beyond its facts: derived figures, and which words fit them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from covey import metrics
 from covey.metrics import Rate
@@ -13,17 +13,13 @@ from covey_server.summary import Privacy
 from covey_simulations.report import text
 from covey_simulations.report.facts import DeviceResult, ReportFacts, Round, SentKind, VariantResult
 
-NONE: Final = "none"
-NO_GUARANTEE: Final = (
-    "Nothing in this report is a privacy guarantee: a device's vector, a sum, and the model itself "
-    "can reveal what the data held."
-)
 MOST_MATRIX: Final = 30
 """Classes up to which the whole confusion matrix is shown."""
 MOST_DEVICES: Final = 60
 """Devices up to which each has a line in a table."""
 PARTS: Final = {
     "update": "change of the parameters",
+    "gradient": "clipped gradients",
     "weight": "how many examples it stands for",
     "confusion": "counts of what was taken for what",
     "first": "mean of each channel",
@@ -44,6 +40,7 @@ class Number:
         note: What a reader should know with it; may be empty.
         simulated: Known only because this is a simulation.
         absent: There is no such number.
+        alarm: It is bad news.
     """
 
     name: str
@@ -51,21 +48,7 @@ class Number:
     note: str = ""
     simulated: bool = False
     absent: bool = False
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What protected the sums.
-
-    Attributes:
-        level: "danger" when the server saw single vectors, "caution" when something protected them.
-        heading: In a few words.
-        sentences: In full.
-    """
-
-    level: str
-    heading: str
-    sentences: tuple[str, ...]
+    alarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,21 +98,16 @@ def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
     """What a reader looks for first."""
     int8 = facts.variants.get("int8")
     served, served_name = (int8, "int8") if int8 else (facts.variants.get("fp32"), "fp32")
-    federated, central = facts.accuracy_federated, facts.accuracy_central
+    federated = facts.accuracy_federated
     return (
         Number(
             "Accuracy, federated",
             text.percent(federated),
-            "on all held-out examples" if text.measured(federated) else "",
+            _counted(facts) if text.measured(federated) else "",
             absent=not text.measured(federated),
         ),
-        Number(
-            "Accuracy, pooled data",
-            text.percent(central),
-            _difference(federated, central),
-            simulated=central is not None,
-            absent=not text.measured(central),
-        ),
+        _epsilon(facts.privacy),
+        _yardstick(facts),
         Number(
             "Accuracy, int8",
             text.percent(int8.accuracy if int8 else None),
@@ -151,24 +129,42 @@ def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
     )
 
 
-def protection(privacy: Privacy) -> Notice:
-    """Plain words on what the server could see, and what that is worth."""
-    masked = {
-        "on": "Masks hid each device's vector from the server, which saw sums only.",
-        "elided": "Masks were skipped to save time (elided); every number is what it would be with them.",
-    }.get(privacy.masks, "The server saw each device's vector in clear (masks: none).")
+def _counted(facts: ReportFacts) -> str:
+    """How the accuracy was counted; where that was with noise, what a simulation counts without."""
+    noise = facts.protection.accuracy_noise
+    if not noise:
+        return "on all held-out examples"
+    noisy = f"by a sum with noise of {text.deviation(noise)}"
+    return f"{noisy}; exactly {text.percent(facts.accuracy_exact)} (simulation only)"
+
+
+def _epsilon(privacy: Privacy) -> Number:
     if privacy.epsilon_server is None:
-        noised = "No noise was added, and no differential privacy is claimed."
-    else:
-        noised = privacy.statement
-    level = "caution" if privacy.masks != NONE else "danger"
-    heading = {
-        (True, True): "Nothing protected the devices' answers in this run",
-        (True, False): "Noisy, but the server saw every device's answer",
-        (False, True): "Masked, but not differentially private",
-        (False, False): "Masked and noised",
-    }[privacy.masks == NONE, privacy.noise == NONE]
-    return Notice(level, heading, (masked, noised, NO_GUARANTEE))
+        return Number("Privacy, ε", "none", "no noise was added: no promise", alarm=True)
+    seeded = "; from a seed: protects nobody" if privacy.simulated else ""
+    note = f"for each {privacy.unit}, δ = {text.small(privacy.delta)}, against the server{seeded}"
+    return Number("Privacy, ε", f"{privacy.epsilon_server:g}", note)
+
+
+def _yardstick(facts: ReportFacts) -> Number:
+    """What the accuracy is measured against: pooled data, or else the run beside."""
+    central, beside = facts.accuracy_central, facts.beside
+    if central is None and beside is not None:
+        other = beside.summary
+        noiseless = other.privacy.epsilon_server is None
+        return Number(
+            "Accuracy, without noise" if noiseless else "Accuracy, run beside",
+            text.percent(other.accuracy_fp32),
+            f"{other.name}, {other.model}",
+            simulated=True,
+        )
+    return Number(
+        "Accuracy, pooled data",
+        text.percent(central),
+        _difference(facts.accuracy_federated, central),
+        simulated=central is not None,
+        absent=not text.measured(central),
+    )
 
 
 def spread(devices: Sequence[DeviceResult]) -> Spread | None:
@@ -185,16 +181,27 @@ def spread(devices: Sequence[DeviceResult]) -> Spread | None:
     )
 
 
-def guess(confusion: NDArray[np.int64]) -> float:
+def guess(confusion: metrics.Counts) -> float:
     """Accuracy of always naming the commonest class: chance level, when classes are equally common."""
     totals = confusion.sum(axis=1)
     return float(totals.max() / totals.sum()) if totals.sum() > 0 else 1 / max(len(totals), 1)
 
 
-def class_lines(labels: Sequence[str], confusion: NDArray[np.int64]) -> tuple[ClassLine, ...]:
-    """The confusion matrix, line by line."""
-    rates = metrics.false_negatives(confusion)
-    return tuple(_class_line(place, labels, confusion[place], rate) for place, rate in enumerate(rates))
+def class_lines(
+    labels: Sequence[str], confusion: metrics.Counts, noise: float = 0.0
+) -> tuple[ClassLine, ...]:
+    """The confusion matrix, line by line.
+
+    Args:
+        labels: One per class.
+        confusion: (classes, classes); with noise, fractions that may lie below 0. They are rounded and
+            raised to 0 where they are shown, not before they are added up.
+        noise: Standard deviation of each count's own noise. A mistake within two of them may be none.
+    """
+    rates = [_widened(rate, len(labels), noise) for rate in metrics.false_negatives(confusion)]
+    return tuple(
+        _class_line(place, labels, confusion[place], rate, noise) for place, rate in enumerate(rates)
+    )
 
 
 def device_lines(devices: Sequence[DeviceResult]) -> tuple[DeviceLine, ...]:
@@ -231,19 +238,32 @@ def sent_in_all(sent: Sequence[SentKind]) -> int:
     return sum(kind.bytes_per_device for kind in sent)
 
 
-def _class_line(place: int, labels: Sequence[str], row: NDArray[np.int64], rate: Rate) -> ClassLine:
-    total = int(row.sum())
-    mistaken = row.copy()
-    mistaken[place] = 0
-    other = int(mistaken.argmax())
+def _class_line(
+    place: int, labels: Sequence[str], row: metrics.Counts, rate: Rate, noise: float
+) -> ClassLine:
+    shown = np.maximum(np.rint(row), 0).astype(np.int64)
+    total = max(round(float(row.sum())), 0)
+    mistaken = np.delete(row, place)
+    other = int(mistaken.argmax()) if len(mistaken) else 0
+    most = float(mistaken[other]) if len(mistaken) else 0.0
     return ClassLine(
         label=labels[place],
-        cells=tuple((int(n), _shade(int(n), total, rare=column != place)) for column, n in enumerate(row)),
+        cells=tuple((int(n), _shade(int(n), total, rare=column != place)) for column, n in enumerate(shown)),
         examples=total,
-        missed=int(mistaken.sum()),
+        missed=max(round(float(mistaken.sum())), 0),
         rate=rate,
-        taken_for=f"{labels[other]} ({text.count(int(mistaken[other]))})" if mistaken[other] > 0 else "",
+        taken_for=f"{labels[other + (other >= place)]} ({text.count(most)})" if most > 2 * noise else "",
     )
+
+
+def _widened(rate: Rate, classes: int, noise: float) -> Rate:
+    """A false-negative rate with an interval that covers the noise of its counts, too, to first order."""
+    if not noise or rate.trials <= 0:
+        return rate
+    share = rate.value
+    moved = metrics.Z95 * noise * math.sqrt((classes - 1) * (1 - share) ** 2 + share**2) / rate.trials
+    low, high = (math.hypot(share - end, moved) for end in (rate.low, rate.high))
+    return Rate(share, max(share - low, 0.0), min(share + high, 1.0), rate.trials)
 
 
 def _shade(number: int, total: int, *, rare: bool) -> str:

@@ -32,6 +32,24 @@ def points(difference: float | None) -> str:
     return f"{sign}{text}{SPACE}points"
 
 
+def deviation(share: float | None) -> str:
+    """A standard deviation of a share: 0.0141 as "±1.4 points"."""
+    return NOT_MEASURED if not measured(share) else f"±{100 * share:.1f}{SPACE}points"
+
+
+def tenths(number: float | None) -> str:
+    """One decimal."""
+    return NOT_MEASURED if not measured(number) else f"{number:,.1f}"
+
+
+def small(number: float) -> str:
+    """A probability such as 1e-05: "10⁻⁵"; one that is no power of ten in four digits."""
+    mantissa, _, exponent = f"{number:.3e}".partition("e")
+    digits = str(abs(int(exponent))).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    sign = "⁻" if int(exponent) < 0 else ""
+    return f"10{sign}{digits}" if float(mantissa) == 1 else f"{number:.4g}"
+
+
 def interval(rate: Rate) -> str:
     """The 95 % interval of a rate: "3.1-7.9 %"; nothing is known without trials."""
     if rate.trials <= 0:
