@@ -26,7 +26,7 @@ from secagg_attacks import read
 from secagg_fleet import STAGES, Fleet, make_plan, vectors
 
 CHUNK, CHUNKS = 100, 10
-LONG = int(os.environ.get("COVEY_SCHEDULES", "20000"))
+LONG = int(os.environ.get("COVEY_SCHEDULES", "5000"))
 """Schedules of the long test."""
 
 
