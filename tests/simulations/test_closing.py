@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from covey_server.run_folder import RunFolder
-from covey_server.summary import Summary
+from covey_server.summary import Summary, privacy_of
 from covey_simulations.closing import closing_lines
+from sum_rows import Row, reserve, settled
 
 
 @dataclass(frozen=True)
@@ -21,31 +22,30 @@ class Ended:
         return closing_lines(msgspec.structs.replace(self.summary, **changes), self.folder)
 
 
-def sum_row(server_round: int, kind: str, elements: int) -> dict[str, Any]:
-    return {
-        "round": server_round,
-        "kind": kind,
-        "bytes_per_device": 4 * elements,
-        "elements": elements,
-        "parts": [{"name": "update", "length": elements, "clip": 1.0, "scale": 9}],
-    }
+def sums() -> list[Row]:
+    """Statistics, three rounds, a validation."""
+    elements = {1: ("statistics", 13), 5: ("validate", 50)}
+    kinds = [elements.get(serial, ("train", 2_500)) for serial in range(1, 6)]
+    return settled(
+        [
+            reserve(serial, kind, elements=length, bytes_per_device=4 * length)
+            for serial, (kind, length) in enumerate(kinds, start=1)
+        ]
+    )
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Ended:
     folder = RunFolder.create(tmp_path / "runs" / "mine", {"name": "mine"})
-    folder.log_sum(sum_row(0, "statistics", 13))
-    for server_round in (1, 2, 3):
-        folder.log_sum(sum_row(server_round, "train", 2_500))
-    folder.log_sum(sum_row(3, "validate", 50))
+    for row in sums():
+        folder.log_sum(row)
     summary = Summary(
         name="mine",
         simulation=True,
         model="m",
         rounds=3,
         devices=20,
-        masks="none",
-        noise="none",
+        privacy=privacy_of(sums(), 1e-5),
         accuracy_federated=0.91,
         accuracy_central=0.923,
         accuracy_fp32=0.91,
@@ -59,19 +59,31 @@ def run(tmp_path: Path) -> Ended:
     return Ended(folder, summary)
 
 
+def protection(lines: list[str]) -> str:
+    """The claim, which may take more than one line."""
+    (start,) = (number for number, line in enumerate(lines) if line.startswith("protection"))
+    claimed = [lines[start].removeprefix("protection")]
+    for line in lines[start + 1 :]:
+        if not line.startswith(" "):
+            break
+        claimed.append(line)
+    return "; ".join(line.strip() for line in claimed)
+
+
 def test_the_last_line_is_the_reports_path_alone(run: Ended) -> None:
     assert run.lines()[-1] == str(run.folder.path / "report.html")
 
 
-def test_there_are_at_most_ten_lines_and_none_has_a_line_break(run: Ended) -> None:
-    assert len(run.lines()) <= 10
+def test_there_are_at_most_twelve_lines_and_none_has_a_line_break(run: Ended) -> None:
+    assert len(run.lines()) <= 12
     assert all("\n" not in line for line in run.lines())
 
 
 def test_it_says_what_the_run_came_to(run: Ended) -> None:
     text = "\n".join(run.lines())
     assert "3 rounds with 20 devices in 62 s" in text
-    assert "federated 91.0%, central 92.3%, packaged fp32 91.0%, int8 90.5%" in text
+    assert "91.0%, central 92.3%, packaged fp32 91.0%, int8 90.5%" in text
+    assert "federated, by a noisy query, 91.0%" in text
     assert "runs/mine/mine.covey, 45.7 kB, signed, installed, 22 µs an input" in text
     assert f"sha256 {'ab' * 32}" in text
 
@@ -84,13 +96,22 @@ def test_it_says_what_left_each_device(run: Ended) -> None:
     assert line.endswith("0.03 MB in all")  # 4 (13 + 3 · 2500 + 50) bytes
 
 
-def test_it_promises_no_privacy(run: Ended) -> None:
-    (line,) = (line for line in run.lines() if line.startswith("protection"))
-    assert line.endswith("masks: none, noise: none; the server saw every vector: no privacy")
+def test_it_claims_what_the_summary_claims(run: Ended) -> None:
+    claimed = protection(run.lines())
+    assert claimed == run.summary.privacy.statement
+    assert f"ε = {run.summary.privacy.epsilon_server} against the server" in claimed
+    assert "SIMULATION: noise from a seed protects nobody" in claimed
+
+
+def test_without_masks_and_noise_it_shouts(run: Ended) -> None:
+    bare = privacy_of([row | {"noise": None, "masks": "none"} for row in sums()], 1e-5)
+    claimed = protection(run.lines(privacy=bare))
+    assert claimed == "NO MASKS: the server saw every answer; NO NOISE: no differential privacy"
 
 
 def test_what_was_not_measured_is_left_out(run: Ended) -> None:
-    lines = run.lines(accuracy_central=None, accuracy_int8=None, latency_p50_us=None)
+    quiet = privacy_of([row | {"noise": None} for row in sums()], 1e-5)
+    lines = run.lines(privacy=quiet, accuracy_central=None, accuracy_int8=None, latency_p50_us=None)
     (accuracy,) = (line for line in lines if line.startswith("accuracy"))
     assert accuracy.split(None, 1)[1] == "federated 91.0%, packaged fp32 91.0%"
     (package,) = (line for line in lines if line.startswith("package"))

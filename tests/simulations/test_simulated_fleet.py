@@ -1,0 +1,69 @@
+"""Simulated devices: the real ones, with keys made for the run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from covey.arrays import Parameters
+from covey.examples import LocalData
+from covey.identity import public_of
+from covey_models.zoo.digits import MODEL
+from covey_simulations.data import digits
+from covey_simulations.data.federated import FederatedData
+from covey_simulations.fleet import Fleet, fleet
+from covey_strategies.protection import Protection
+from digits_fleet import NOISY, TRAIN, asking, dealt, parameters
+
+
+def held_by(devices: dict[str, LocalData]) -> FederatedData:
+    return replace(digits.load(), devices=devices, groups={name: name for name in devices})
+
+
+@pytest.fixture(scope="module")
+def data() -> FederatedData:
+    return held_by({f"attic {number:02d} é": local for number, local in enumerate(dealt([5] * 10))})
+
+
+def made(data: FederatedData, folder: Path, seed: int = 1) -> Fleet:
+    return fleet(data, MODEL, seed, folder)
+
+
+def masked_total(found: Fleet, model: Parameters) -> NDArray[np.float64]:
+    """The update of one masked, noisy sum."""
+    grid = found.grid()
+    asked = asking(minimum=7, protection=Protection(masks="on", operator=found.operator, **NOISY))
+    question = asked.question(grid, 1, TRAIN, model, sorted(grid.get_node_ids()))
+    replies = grid.send_and_receive(question.messages())
+    return asked.collect(question, replies).sums["update"]
+
+
+def test_every_device_has_an_identity_in_the_roster(data: FederatedData, tmp_path: Path) -> None:
+    found = made(data, tmp_path)
+    certified = {each.device: each.key for each in found.operator.roster.certificates}
+    devices = found.devices.values()
+    assert len(certified) == len(found.devices) == 10
+    for each in devices:
+        assert each.keys
+        assert certified[each.keys.me.device] == public_of(each.keys.me.private)
+        assert each.keys.operator == public_of(found.operator.private)
+    assert [each.device.name for each in devices] == list(data.devices)  # whatever the data calls them
+    assert found.operator.roster.simulation
+
+
+def test_keys_are_new_for_each_run_and_the_sum_is_the_same(data: FederatedData, tmp_path: Path) -> None:
+    first, second = made(data, tmp_path), made(data, tmp_path)
+    assert first.operator.private != second.operator.private
+    other = made(data, tmp_path, seed=2)
+    one, same, another = (masked_total(each, parameters()) for each in (first, second, other))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, another)
+
+
+def test_a_device_without_examples_takes_part_all_the_same(data: FederatedData, tmp_path: Path) -> None:
+    name, local = next(iter(data.devices.items()))
+    bare = LocalData(local.train.first(0), local.held_out)
+    emptied = held_by({**data.devices, name: bare})
+    assert np.isfinite(masked_total(made(emptied, tmp_path), parameters())).all()
