@@ -22,6 +22,7 @@ PARTS: Final = {
     "gradient": "clipped gradients",
     "weight": "how many examples it stands for",
     "confusion": "counts of what was taken for what",
+    "examples and right": "how many examples there were, and how many were right",
     "first": "mean of each channel",
     "second": "mean square of each channel",
 }

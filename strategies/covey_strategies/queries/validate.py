@@ -1,6 +1,11 @@
-"""Query `validate`: how well does a model do on examples that no device trained on?"""
+"""Query `validate`: how well does a model do on examples that no device trained on?
+
+How many there were and how many were right are asked for beside the confusion counts: adding up noisy counts
+would add up their noise.
+"""
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +28,20 @@ class ValidateSum:
     Attributes:
         confusion: float64 (classes, classes), rows are true classes; whole numbers up to rounding
             while no noise is added, below 0 perhaps where some is.
+        examples: Held-out examples, noisy likewise.
+        right: Of them, those that the model took for what they are.
         loss: Mean cross-entropy per held-out example, nats; NaN without examples.
     """
 
     confusion: NDArray[np.float64]
+    examples: float
+    right: float
     loss: float
 
     @property
     def accuracy(self) -> float:
-        """Share of held-out examples on the diagonal; NaN without examples."""
-        total = float(self.confusion.sum())
-        return float(np.trace(self.confusion)) / total if total > 0 else float("nan")
+        """Share of held-out examples that are right; NaN without. Noise may take it out of [0, 1]."""
+        return self.right / self.examples if self.examples > 0 else float("nan")
 
 
 def shapes(task: Validate, classes: int, unit: Unit) -> dict[str, Shape]:
@@ -41,6 +49,7 @@ def shapes(task: Validate, classes: int, unit: Unit) -> dict[str, Shape]:
     most = float(task.examples_cap) if unit == "device" else 1.0
     return {
         "confusion": Shape(classes * classes, most),
+        "examples and right": Shape(2, most * sqrt(2)),
         "loss": Shape(1, most * LOSS_CLIP, LOSS_SHARE),
     }
 
@@ -55,16 +64,22 @@ def rows(task: Validate, plan: Plan, parameters: Parameters, device: Device) -> 
     if plan.unit == "device":
         return {
             "confusion": found.confusion.astype(np.float64).reshape(1, -1),
+            "examples and right": np.array([[len(held_out), np.trace(found.confusion)]], np.float64),
             "loss": np.array([[found.loss_sum]]),
         }
     confusion = np.zeros((len(held_out), classes * classes))
     confusion[np.arange(len(held_out)), held_out.y * classes + found.predicted] = 1.0
-    return {"confusion": confusion, "loss": np.minimum(found.losses, LOSS_CLIP)[:, None]}
+    right = (held_out.y == found.predicted).astype(np.float64)
+    return {
+        "confusion": confusion,
+        "examples and right": np.stack([np.ones(len(held_out)), right], axis=1),
+        "loss": np.minimum(found.losses, LOSS_CLIP)[:, None],
+    }
 
 
 def read(sums: Vectors, classes: int) -> ValidateSum:
     """Server half."""
     confusion = sums["confusion"].reshape(classes, classes)
-    total = float(confusion.sum())
-    loss = float(sums["loss"][0]) / total if total > 0 else float("nan")
-    return ValidateSum(confusion, loss)
+    examples, right = sums["examples and right"].tolist()
+    loss = float(sums["loss"][0]) / examples if examples > 0 else float("nan")
+    return ValidateSum(confusion, examples, right, loss)
