@@ -148,12 +148,9 @@ class Recovery:
         self._inputs = inputs
         self._threshold = inputs.terms.threshold(len(inputs.adverts))
         self._weights: dict[tuple[int, ...], list[int]] = {}
-        self._shares = {
-            holder: {
-                "r": {share.position: share for share in revealed.r},
-                "b": {share.position: share for share in revealed.b},
-            }
-            for holder, revealed in inputs.reveals.items()
+        self._shares: dict[Secret, dict[int, dict[int, OpenShare]]] = {
+            "r": _by_dealer((holder, inputs.reveals[holder].r) for holder in sorted(inputs.reveals)),
+            "b": _by_dealer((holder, inputs.reveals[holder].b) for holder in sorted(inputs.reveals)),
         }
         self.blamed: list[tuple[int, str]] = []
 
@@ -164,7 +161,7 @@ class Recovery:
             ProtocolError: Too few right shares, or the dealer's shares give another secret than it committed
                 to.
         """
-        holders = [holder for holder in sorted(self._shares) if dealer in self._shares[holder][kind]]
+        holders = list(self._shares[kind].get(dealer, ()))
         found = self._combined(kind, dealer, holders[: self._threshold])
         if found is not None:
             return found
@@ -218,4 +215,13 @@ class Recovery:
         return False
 
     def _share(self, kind: Secret, dealer: int, holder: int) -> OpenShare:
-        return self._shares[holder][kind][dealer]
+        return self._shares[kind][dealer][holder]
+
+
+def _by_dealer(revealed: Iterable[tuple[int, Iterable[OpenShare]]]) -> dict[int, dict[int, OpenShare]]:
+    """By dealer, then holder in the order given: on a sparse graph few of many members hold its shares."""
+    found: dict[int, dict[int, OpenShare]] = {}
+    for holder, shares in revealed:
+        for share in shares:
+            found.setdefault(share.position, {})[holder] = share
+    return found
