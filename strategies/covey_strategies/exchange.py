@@ -122,7 +122,7 @@ def start(
 
 def _in_clear(exchange: Exchange, state: clear.State, replies: Replies) -> Exchange:
     after, requests, refused = clear.step(state, replies)
-    lines = (*exchange.refused, *(reason for _, reason in refused))
+    lines = (*exchange.refused, *(_named(node, reason) for node, reason in refused))
     match after:
         case clear.Finished(total, senders, noise_left):
             end: Settled | Failed | None = Settled(total, len(senders), len(exchange.cohort), noise_left, {})
@@ -141,11 +141,16 @@ def _masked(exchange: Exchange, state: server.State, replies: Replies) -> Exchan
         match effect:
             case server.Deliver(stage_, requests_):
                 stage, requests = stage_, dict(requests_)
-            case server.Blame(_, reason):
-                lines.append(reason)
+            case server.Blame(sender, reason):
+                lines.append(_named(sender, reason))
     return replace(
         exchange, state=after, stage=stage, requests=requests, refused=tuple(lines), end=_end(after, lines)
     )
+
+
+def _named(node: int, reason: str) -> str:
+    """A refusal that says whose it is, once."""
+    return reason if reason.startswith(f"node {node}:") else f"node {node}: {reason}"
 
 
 def _end(state: server.State, refused: Sequence[str]) -> Settled | Failed | None:
