@@ -1,5 +1,6 @@
 """`covey demo` and `covey simulate`."""
 
+import importlib
 import logging
 import os
 from importlib.resources import as_file, files
@@ -112,4 +113,5 @@ def simulate(  # noqa: PLR0913 - options of a command
 def _prepare() -> None:
     """What must hold before the engine is imported; asking for help must not import it."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    importlib.import_module("flwr.common.logger")  # sets a level of its own when it is first imported
     logging.getLogger("flwr").setLevel(logging.WARNING)
