@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import matplotlib as mpl
+import msgspec
 import numpy as np
 import pytest
 
+from covey_server.summary import Privacy, Summary
 from covey_simulations.report import render as render_module
-from covey_simulations.report.facts import DeviceResult, ReportFacts, Round, SentKind, VariantResult
+from covey_simulations.report import summary
+from covey_simulations.report.facts import Beside, DeviceResult, ReportFacts, Round, SentKind, VariantResult
+from covey_simulations.report.protection import ProtectedKind, Protection
 from covey_simulations.report.render import render
 
 HOSTILE = (
@@ -44,6 +48,68 @@ def lone_devices(count: int) -> tuple[DeviceResult, ...]:
     )
 
 
+def some_privacy(
+    masks: str = "none", noise: str = "none", *, simulated: bool = False, **changes: Any
+) -> Privacy:
+    noisy = noise != "none"
+    privacy = Privacy(
+        masks=masks,
+        noise=noise,
+        simulated=simulated and noisy,
+        unit="example",
+        delta=1e-5,
+        epsilon_server=4.0 if noisy else None,
+        epsilon_release=3.889 if noisy else None,
+        sums={"train": 100, "validate": 50},
+        unopened=2,
+        statement="as it is",
+    )
+    return msgspec.structs.replace(privacy, **changes)
+
+
+def some_protection(*, noisy: bool = False) -> Protection:
+    return Protection(
+        kinds=(
+            ProtectedKind("train", 101, 2, 7.328 if noisy else None, 1.0, 20, 14, 1),
+            ProtectedKind("validate", 50, 0, 2.317 if noisy else None, 1.0, 20, 14, 1),
+        ),
+        spent=tuple((n, 0.4 * n**0.5) for n in range(1, 101)) if noisy else (),
+        count_noise=2.374 if noisy else 0.0,
+        accuracy_noise=0.0141 if noisy else 0.0,
+    )
+
+
+def some_run(*, noisy: bool = False) -> Beside:
+    """A run to stand beside another."""
+    summary = Summary(
+        name="open-run",
+        simulation=True,
+        model="wrist-other",
+        rounds=150,
+        devices=20,
+        privacy=some_privacy("elided", "skellam" if noisy else "none"),
+        accuracy_federated=0.983,
+        accuracy_central=0.984,
+        accuracy_fp32=0.983,
+        accuracy_int8=0.981,
+        model_sha256="ab" * 32,
+        package="runs/open-run/open-run.covey",
+        package_bytes=52_700,
+        latency_p50_us=28.0,
+        seconds=75.0,
+    )
+    rounds = tuple(a_round(n, 0.5 + n / 400) for n in range(10, 151, 10))
+    return Beside(summary, rounds, 2_660_000, "runs/open-run")
+
+
+PRIVATE: dict[str, Any] = {
+    "privacy": some_privacy("on", "skellam", simulated=True),
+    "protection": some_protection(noisy=True),
+    "accuracy_exact": 0.9551,
+}
+"""What a private run changes."""
+
+
 def some_facts(**changes: Any) -> ReportFacts:
     confusion = np.diag([90, 80, 70, 60, 50]).astype(np.int64)
     confusion[3, 4] = 12
@@ -67,6 +133,7 @@ def some_facts(**changes: Any) -> ReportFacts:
         labels=LABELS,
         rounds=tuple(a_round(n, 0.2 + n / 150 if n % 2 == 0 else None, 2 - n / 60) for n in range(1, 101)),
         accuracy_federated=0.9531,
+        accuracy_exact=0.9531,
         accuracy_central=0.9642,
         confusion=confusion,
         devices=some_devices(20),
@@ -76,11 +143,12 @@ def some_facts(**changes: Any) -> ReportFacts:
         },
         calibration="Activation ranges come from 256 pooled inputs.",
         sent=(
-            SentKind("train", 100, 5433, 21732, 2173200, (("update", 5431, 4.0), ("loss", 1, 20.0))),
-            SentKind("novel", 50, 26, 104, 5200, (("confusion", 25, 200.0), ("other", 1, 7.0))),
+            SentKind("train", 100, 5433, 21732, 0, 2173200, (("update", 5431, 4.0), ("loss", 1, 20.0))),
+            SentKind("novel", 50, 26, 104, 0, 5200, (("confusion", 25, 200.0), ("other", 1, 7.0))),
         ),
-        masks="none",
-        noise="none",
+        privacy=some_privacy(),
+        protection=some_protection(),
+        beside=None,
         failures=("s03-left: round 41: contributed nothing",),
         package="wrist-motion-1.covey",
         package_bytes=37105,
@@ -148,7 +216,21 @@ def hostile(value: Any) -> Any:
             return tuple(hostile(part) for part in value)
         case dict():
             return {key if key in {"fp32", "int8"} else HOSTILE: hostile(part) for key, part in value.items()}
-        case DeviceResult() | Round() | VariantResult() | SentKind() | ReportFacts():
+        case Privacy() | Summary():
+            strings = {
+                f: hostile(getattr(value, f)) for f in ("model", "name", "package") if hasattr(value, f)
+            }
+            return msgspec.structs.replace(value, **strings)
+        case (
+            DeviceResult()
+            | Round()
+            | VariantResult()
+            | SentKind()
+            | ProtectedKind()
+            | Protection()
+            | Beside()
+            | ReportFacts()
+        ):
             return replace(value, **{f.name: hostile(getattr(value, f.name)) for f in fields(value)})
         case _:
             return value
@@ -156,6 +238,9 @@ def hostile(value: Any) -> Any:
 
 two = np.array([[40, 3], [0, 0]], np.int64)
 many = np.full((40, 40), 2, np.int64)
+noisy_counts = np.diag([90.4, 80.0, 70.0, 60.0, 50.0]) + np.array(
+    [[0, -3.7, 0.2, 1.1, 0], [0] * 5, [0] * 5, [0, 0, 0, 0, 12.4], [-2.0, 0, 0, 2.2, 0]]
+)
 CASES: dict[str, dict[str, Any]] = {
     "as usual": {},
     "no round validated": {"rounds": tuple(a_round(n) for n in range(5))},
@@ -183,17 +268,33 @@ CASES: dict[str, dict[str, Any]] = {
     "no package": {"package": "", "package_files": {}, "package_bytes": 0},
     "no commands, notes, failures": {"commands": {}, "data_notes": (), "failures": (), "seconds": {}},
     "synthetic": {"synthetic": True},
-    "masked": {"masks": "pairwise"},
-    "noised": {"noise": "discrete Gaussian"},
-    "masked and noised": {"masks": "pairwise", "noise": "discrete Gaussian"},
-    "every string hostile": {"hostile": True},
+    "masked": {"privacy": some_privacy("on")},
+    "elided": {"privacy": some_privacy("elided")},
+    "noised": PRIVATE | {"privacy": some_privacy("none", "discrete-gaussian", simulated=True)},
+    "noised, masks elided": PRIVATE | {"privacy": some_privacy("elided", "skellam", simulated=True)},
+    "private": PRIVATE,
+    "private, unit device": PRIVATE
+    | {"privacy": some_privacy("on", "skellam", simulated=True, unit="device")},
+    "private, noise of the system": PRIVATE | {"privacy": some_privacy("on", "skellam")},
+    "private, counts below 0": PRIVATE | {"confusion": noisy_counts},
+    "private, beside one without noise": PRIVATE | {"beside": some_run(), "accuracy_central": None},
+    "beside a private one": {"beside": some_run(noisy=True)},
+    "beside one, neither validated": {
+        "beside": replace(some_run(), rounds=()),
+        "rounds": tuple(a_round(n) for n in range(5)),
+    },
+    "private, no round validated": PRIVATE | {"rounds": tuple(a_round(n) for n in range(5))},
+    "private, no sums": PRIVATE | {"protection": Protection((), (), 0.0, 0.0)},
+    "every string hostile": {"hostile": True, "beside": some_run()},
 }
 
 
 @cache
 def rendered(case: str) -> Page:
     changes = dict(CASES[case])
-    return Page(render(hostile(some_facts()) if changes.pop("hostile", False) else some_facts(**changes)))
+    spoilt = changes.pop("hostile", False)
+    facts = some_facts(**changes)
+    return Page(render(hostile(facts) if spoilt else facts))
 
 
 @pytest.fixture(params=CASES)
@@ -286,27 +387,113 @@ def test_key_numbers_are_the_facts(usual: Page) -> None:
 
 def test_nothing_protected_is_said_loudly(usual: Page) -> None:
     assert ("div", "class", "notice danger") in usual.attributes
-    assert "Nothing protected the devices' answers in this run" in usual.text
-    assert "the server saw each device's vector in clear (masks: none)" in usual.text
-    assert "No differential privacy is claimed (noise: none)" in usual.text
+    assert "NO MASKS, NO NOISE: nothing protected the devices' answers in this run" in usual.text
+    assert "No masks: the server saw each device's answer in clear" in usual.text
+    assert "No noise was added, and no differential privacy is claimed" in usual.text
     assert "Nothing in this report is a privacy guarantee" in usual.text
+    assert "Privacy, ε none no noise was added: no promise" in usual.text
+    assert "Nothing bounds what the model and the sums reveal: ε is infinite." in usual.text
     assert "It could read each of these vectors" in usual.text
 
 
 @pytest.mark.parametrize(
-    ("case", "level", "said"),
+    ("case", "level", "heading"),
     [
-        ("masked", "caution", "No differential privacy is claimed"),
-        ("noised", "danger", "the server saw each device's vector in clear"),
-        ("masked and noised", "caution", "Noise was added to the sums (discrete Gaussian)"),
+        ("masked", "danger", "NO NOISE: masked, but not differentially private"),
+        ("elided", "danger", "NO NOISE, and masks were skipped"),
+        ("noised", "danger", "NO MASKS: noisy, but the server saw every device's answer"),
+        ("noised, masks elided", "caution", "but this noise protects nobody"),
+        ("private", "caution", "SIMULATION: masked and noised as on a fleet, but this noise protects nobody"),
+        ("private, noise of the system", "caution", "SIMULATION: masked and noised, on a machine that holds"),
     ],
 )
-def test_the_notice_names_what_protected(case: str, level: str, said: str) -> None:
+def test_the_notice_names_what_protected(case: str, level: str, heading: str) -> None:
     page = rendered(case)
     assert ("div", "class", f"notice {level}") in page.attributes
-    assert said in page.text
-    assert "Nothing in this report is a privacy guarantee" in page.text
-    assert ("It could read each" in page.text) == (case == "noised")
+    assert heading in page.text
+    noisy = "nois" in case or "private" in case
+    assert ("Nothing in this report is a privacy guarantee" in page.text) != noisy
+    assert ("Over the whole run ε = 4 against the server and 3.889" in page.text) == noisy
+
+
+def test_a_private_run_shows_what_it_cost_and_against_whom() -> None:
+    page = rendered("private")
+    for shown in (
+        "Privacy, ε 4 for each example, δ = 10⁻⁵, against the server; from a seed: protects nobody",
+        "The server with up to 1 enrolled device on its side 4 10⁻⁵",
+        "Anyone who sees only what is released 3.889 10⁻⁵",
+        "Noise Skellam, from the seed Unit example: one example of one device",
+        "100 train, 50 validate; not opened: 2 (they count as spent)",
+        "train 101 2 7.328 1 20 14 1",
+        "at least 14 of up to 20 devices asked",
+        "At most 1 of all enrolled devices (C_max) is taken to side with the server. That leaves 13 honest",
+    ):
+        assert shown in page.text
+    labels = [value for tag, key, value in page.attributes if tag == "svg" and key == "aria-label"]
+    assert "Privacy spent by round, against the server: ε = 4 after round 100" in labels
+    assert any(label.startswith("Accuracy for the ε spent: 86.7\u00a0% at 4") for label in labels)
+
+
+def test_a_private_run_says_what_is_not_covered() -> None:
+    text = rendered("private").text.partition("What is not covered")[2]
+    for said in (
+        "Anybody, in this run: its noise came from a seed.",
+        "Who took part",
+        "Devices that cheat.",
+        "The promise is for a single example",
+        "Other runs on the same data",
+    ):
+        assert said in text
+    assert "a person only if each person has one device" in rendered("private, unit device").text
+    assert "Anybody, in this run" not in rendered("private, noise of the system").text
+
+
+def test_noisy_accuracy_stands_beside_the_exact_one() -> None:
+    page = rendered("private")
+    text = page.text.replace("\u00a0", " ")
+    assert "by a sum with noise of ±1.4 points; exactly 95.5 % (simulation only)" in text
+    assert "by the federation's own count, which carries noise (95.5 % when counted exactly)" in text
+    assert "carry noise with a standard deviation of 2.4 each" in text
+    assert "carries noise" not in rendered("as usual").text
+
+
+def test_counts_below_0_are_shown_as_0_and_counted_as_they_are() -> None:
+    text = rendered("private, counts below 0").text.replace("\u00a0", " ")
+    assert "pendulum 90 0 0 1 0 abduction" in text
+    assert "pendulum 0 88" in text  # 90.4 - 3.7 + 0.2 + 1.1
+    assert "row 0 50" in text
+    assert "row (12)" in text  # 12.4 is more than noise; 2.2 is not
+    assert "internal rotation (2)" not in text
+
+
+def test_an_interval_of_noisy_counts_is_wider() -> None:
+    (quiet,) = summary.class_lines(("a", "b"), np.array([[90, 10], [0, 0]]))[:1]
+    (noisy,) = summary.class_lines(("a", "b"), np.array([[90, 10], [0, 0]]), 2.0)[:1]
+    assert noisy.rate.value == quiet.rate.value
+    assert noisy.rate.low < quiet.rate.low < quiet.rate.high < noisy.rate.high
+
+
+def test_two_runs_stand_side_by_side() -> None:
+    page = rendered("private, beside one without noise")
+    text = page.text.replace("\u00a0", " ")
+    for shown in (
+        "Beside the run without noise: open-run",
+        "Counted exactly, this run's model is 2.8 points less accurate than the other's; the two train",
+        "ε against the server ∞: no privacy 4 for each example, δ = 10⁻⁵",
+        "Noise NONE Skellam, from the seed",
+        "Accuracy, by the last private sum 98.3 % 95.3 % with noise of ±1.4 points",
+        "Accuracy, counted exactly simulation only 98.3 % 95.5 %",
+        "Same network, data pooled simulation only 98.4 % not measured",
+        "Model wrist-other wrist-motion",
+        "Rounds 150 100",
+        "Sent by a device, in all 2.66 MB 2.18 MB",
+        "Accuracy, without noise 98.3 % open-run, wrist-other simulation only",
+    ):
+        assert shown in text
+    labels = [value for tag, key, value in page.attributes if tag == "svg" and key == "aria-label"]
+    assert "Accuracy by round: a wrist run ends at 86.7\u00a0%; open-run ends at 87.5\u00a0%" in labels
+    assert "Beside another run: open-run" in rendered("beside a private one").text
+    assert "Beside" not in rendered("private").text
 
 
 def test_what_only_a_simulation_knows_is_marked_beside_it(usual: Page) -> None:
@@ -402,7 +589,13 @@ def schemes() -> Iterator[dict[str, tuple[float, ...]]]:
 @pytest.mark.parametrize("colours", list(schemes()), ids=["light", "dark"])
 def test_text_has_contrast_in_both_schemes(colours: dict[str, tuple[float, ...]]) -> None:
     pairs = [(ink, paper) for ink in ("ink", "muted", "blue", "orange") for paper in ("paper", "panel")]
-    pairs += [("danger-ink", "danger"), ("ink", "danger"), ("orange", "danger")]
+    pairs += [
+        ("danger-ink", "danger"),
+        ("danger-ink", "paper"),
+        ("danger-ink", "panel"),
+        ("ink", "danger"),
+        ("orange", "danger"),
+    ]
     pairs += [("caution-ink", "caution"), ("ink", "caution"), ("orange", "caution")]
     measured = {pair: contrast(colours[pair[0]], colours[pair[1]]) for pair in pairs}
     assert {pair: value for pair, value in measured.items() if value < 4.5} == {}
