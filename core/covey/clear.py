@@ -69,6 +69,10 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
     removal: bytes = b""
     removed: bytes = b""
 
+    def __repr__(self) -> str:
+        """Without the answer and the seeds."""
+        return f"Answered(plan={self.plan.hex()[:16]})"
+
 
 def digest_of(sent: bytes) -> bytes:
     """H(plan), 32 bytes."""
@@ -224,8 +228,8 @@ def _removed(state: Removing, replies: Iterable[tuple[Sender, bytes]]) -> tuple[
         if sender not in state.senders or sender in seen or removed.plan != state.digest:
             refused.append((sender, f"node {sender}: a seed that nobody asked for"))
             continue
-        seen.add(sender)
         if plan.noise is not None and removed.seed is not None:
+            seen.add(sender)
             excess = removable(
                 plan.noise.mechanism, variances, plan.length, seed=removed.seed, dropped=dropped
             )

@@ -5,7 +5,7 @@ is a later link of a one-way chain: it gives the noise that is taken out and not
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Contribution:
     """
 
     noise: Integers
-    first: bytes | None
+    first: bytes | None = field(repr=False)
 
 
 def contribute(mechanism: Mechanism, variances: Sequence[int], length: int, key: bytes) -> Contribution:

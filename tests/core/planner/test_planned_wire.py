@@ -66,7 +66,7 @@ def test_bytes_are_those_of_the_messages(devices: int) -> None:
     told = traffic(cohort, 4423, 20, removal=True)
     vector = bytes(told.vector)
     places = tuple(range(devices))
-    deals = tuple(Deal(place, bytes(146), HASH, HASH, SIGNATURE) for place in places[1:])
+    deals = tuple(Deal(place, bytes(155), HASH, HASH, SIGNATURE) for place in places[1:])
     opened = tuple(OpenShare(place, bytes(33), HASH) for place in places)
     up = size(
         adverts(1)[0].advert,
