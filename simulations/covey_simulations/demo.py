@@ -64,7 +64,8 @@ class Demo:
         """
         bare, private = self.runs / BARE, self.runs / PRIVATE
         if not (bare / "run.json").is_file():
-            raise InputError(f"{private} is not a run with one beside it in {bare}", hint="covey demo")
+            missing = bare if (private / "run.json").is_file() else private
+            raise InputError(f"{missing} is not a run", hint="begin anew: covey demo")
         if changes or not (bare / "summary.json").is_file():
             return resumed(bare, changes), begun(self.private, _kept(bare), self.runs)
         if _is_older(private, bare):

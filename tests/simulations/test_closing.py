@@ -8,6 +8,7 @@ import pytest
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Summary, privacy_of
 from covey_simulations.closing import closing_lines
+from covey_simulations.report.facts import Beside
 from sum_rows import Row, reserve, settled
 
 
@@ -123,3 +124,37 @@ def test_the_files_it_names_are_in_the_runs_folder(run: Ended) -> None:
     (line,) = (line for line in run.lines() if line.startswith("figures"))
     named = [Path(word.strip()) for word in line.split(None, 1)[1].split(",")]
     assert named == [run.folder.path / "summary.json", run.folder.path / "metrics.csv"]
+
+
+class TestBeside:
+    """Two runs side by side."""
+
+    @pytest.fixture
+    def lines(self, run: Ended) -> list[str]:
+        unprotected = [row | {"noise": None} for row in sums()]
+        quiet = msgspec.structs.replace(
+            run.summary, name="open", model="n", rounds=150, privacy=privacy_of(unprotected, 1e-5)
+        )
+        beside = Beside(quiet, (), 2_660_000, "runs/open")
+        return closing_lines(run.summary, run.folder, beside)
+
+    def test_both_are_on_each_line_in_their_columns(self, lines: list[str]) -> None:
+        shown = {line[:12].strip(): line[12:].split("  ", 1) for line in lines if line[:12].strip()}
+        assert [part.strip() for part in shown["trained"]] == ["n, 150 rounds, 62 s", "m, 3 rounds, 62 s"]
+        assert shown["accuracy"][0] == "91.0% (data pooled: 92.3%)"
+        assert shown["accuracy"][1].strip() == "91.0% by a noisy query, 91.0% exactly"
+        assert shown["sent"][0] == "2.66 MB by each device"
+        assert shown["privacy"][0] == "NONE: no noise was added"
+        assert shown["privacy"][1].strip().startswith("ε = ")
+
+    def test_there_are_at_most_twelve_lines_that_fit_100_columns(self, lines: list[str]) -> None:
+        assert len([line for line in lines if line]) <= 12
+        long = [line for line in lines[:-1] if len(line) > 100 and not line.startswith("package")]
+        assert not long
+
+    def test_the_private_runs_protection_is_said_and_its_report_comes_last(
+        self, lines: list[str], run: Ended
+    ) -> None:
+        text = "\n".join(lines)
+        assert "protects nobody" in text
+        assert lines[-1] == str(run.folder.path / "report.html")
