@@ -24,6 +24,10 @@ _WORD: Final = 64
 _GROUP: Final = _WORD
 _GROUPS: Final = 2048
 
+# Eight elements are a whole number of bytes.
+_LANES: Final = 8
+_LANES_AT_A_TIME: Final = 4096
+
 
 def wrap(values: NDArray[np.int64]) -> Ring:
     """Signed integers into the ring."""
@@ -99,22 +103,34 @@ def unpack(data: bytes, length: int, bits: int) -> Ring:
         ValueError: Not exactly `packed_size(length, bits)` bytes, bits set after the last element, or `bits`
             is not in 16 .. 32.
     """
+    vector = np.zeros(length, np.uint32)
+    add_packed(vector, data, bits)
+    return vector
+
+
+def add_packed(total: Ring, data: bytes, bits: int) -> None:
+    """Add to `total`, in place, what `pack` made of another vector of its length, piece by piece.
+
+    Raises:
+        ValueError: As `unpack`; nothing was added.
+    """
     _check(bits)
-    if bits == BITS:
-        return from_bytes(data, length)
+    length = len(total)
     size = packed_size(length, bits)
     if len(data) != size:
         raise ValueError(f"{len(data)} bytes where {size} were expected")
-    spare = 8 * size - length * bits
-    if data and data[-1] >> (8 - spare):
+    if bits == BITS:
+        np.add(total, np.frombuffer(data, "<u4"), out=total)
+        return
+    if data and data[-1] >> (8 - (8 * size - length * bits)):
         raise ValueError("bits set after the last element")
-    elements = np.empty((-(-length // _GROUP), _GROUP), np.uint32)
-    for first in range(0, len(elements), _GROUPS):
-        group = elements[first : first + _GROUPS]
-        start = 8 * bits * first
-        padded = data[start : start + 8 * bits * len(group)].ljust(8 * bits * len(group), b"\0")
-        _unpack_groups(np.frombuffer(padded, "<u8").reshape(-1, bits), group, bits)
-    return elements.ravel()[:length]
+    lanes = np.empty((_LANES_AT_A_TIME, _LANES), np.uint32)
+    for first in range(0, length, lanes.size):
+        part = total[first : first + lanes.size]
+        rows = -(-len(part) // _LANES)
+        start, width = first * bits // 8, rows * bits
+        _unpack_lanes(data[start : start + width].ljust(width + _WORD // 8, b"\0"), lanes[:rows], bits)
+        np.add(part, lanes[:rows].ravel()[: len(part)], out=part)
 
 
 def _check(bits: int) -> None:
@@ -143,11 +159,11 @@ def _pack_groups(elements: Ring, words: NDArray[np.uint64], bits: int) -> None:
             words[:, word + 1] |= pairs[:, pair] >> np.uint64(_WORD - bit)
 
 
-def _unpack_groups(words: NDArray[np.uint64], elements: Ring, bits: int) -> None:
-    low = np.uint64((1 << bits) - 1)
-    for pair, word, bit in _places(bits):
-        both = words[:, word] >> np.uint64(bit)
-        if bit + 2 * bits > _WORD:
-            both |= words[:, word + 1] << np.uint64(_WORD - bit)
-        elements[:, 2 * pair] = both & low
-        elements[:, 2 * pair + 1] = both >> np.uint64(bits) & low
+def _unpack_lanes(data: bytes, lanes: Ring, bits: int) -> None:
+    """Elements by eight: each eighth lies at a stride of `bits` bytes. A word must follow the last one."""
+    word = np.dtype("<u4" if bits + 7 <= BITS else "<u8")  # an element begins at any bit of its first byte
+    for lane in range(_LANES):
+        byte, bit = divmod(lane * bits, 8)
+        words = np.ndarray((len(lanes),), word, data, byte, (bits,))
+        low = words >> word.type(bit) & word.type((1 << bits) - 1)
+        lanes[:, lane] = low

@@ -139,6 +139,23 @@ def test_sums_of_packed_vectors_are_sums_modulo_two_to_the_bits() -> None:
     assert ring.centre(ring.add(sent, 2), 19).tolist() == [-2, -70_000]
 
 
+@pytest.mark.parametrize("bits", [16, 25, 26, 32])
+@pytest.mark.parametrize("length", [1, 7, 8 * 4096 - 1, 8 * 4096, 8 * 4096 + 1])
+def test_add_packed_adds_what_unpack_gives(bits: int, length: int) -> None:
+    values = (np.arange(length, dtype=np.uint64) * 2654435761 % (1 << 32)).astype(np.uint32)
+    packed, total = ring.pack(values, bits), np.full(length, HIGHEST, np.uint32)
+    ring.add_packed(total, packed, bits)
+    assert np.array_equal(total, np.uint32(HIGHEST) + ring.unpack(packed, length, bits))
+
+
+@pytest.mark.parametrize("bits", [17, 32])
+def test_a_malformed_vector_is_not_added_even_in_part(bits: int) -> None:
+    total = np.zeros(3, np.uint32)
+    with pytest.raises(ValueError, match=r"expected|after the last"):
+        ring.add_packed(total, b"\xff" * (7 if bits == 17 else 13), bits)
+    assert not total.any()
+
+
 @given(st.integers(16, 31), st.integers(1, 40), st.data())
 def test_a_set_bit_after_the_last_element_is_refused(bits: int, length: int, data: st.DataObject) -> None:
     spare = 8 * ring.packed_size(length, bits) - bits * length

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Callable, Container, Iterable
 from typing import TypeVar
 
-import numpy as np
-
 from covey import ring
 from covey.errors import ProtocolError
 from covey.identity import verify
@@ -39,24 +37,21 @@ def sort_out(
         expected: Whose replies count.
         read: Raises ProtocolError on a reply that does not hold.
     """
+    # The bytes themselves, which the caller holds anyway: hashing a vector takes longer than its mask.
     found, seen, blamed = dict[Sender, _Read](), dict[Sender, bytes](), list[Blame]()
     for sender, data in replies:
         if sender not in expected:
             blamed.append(Blame(sender, "was not asked at this stage"))
         elif sender in found:
-            if seen[sender] != _digest(data):
+            if seen[sender] != data:
                 blamed.append(Blame(sender, "answered twice, differently; the first counts"))
         else:
             try:
                 found[sender] = read(sender, data)
-                seen[sender] = _digest(data)
+                seen[sender] = data
             except ProtocolError as error:
                 blamed.append(Blame(sender, error.message))
     return found, blamed
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def read_member(state: Advertising, sender: Sender, data: bytes) -> Member:
@@ -104,12 +99,12 @@ def read_vector(state: Masking, total: ring.Ring, position: int, data: bytes) ->
     blame, bits = f"node {session.members[position].sender}", terms.suite.bits
     size = ring.packed_size(terms.plan.length, bits)
     masked = decode(data, Masked, blame=blame, limit=size + OVERHEAD)
-    digest = _digest(masked.vector)
-    u2 = set_digest(session.root, session.known(position, frozenset(state.u2)))
+    digest = hashlib.sha256(masked.vector).digest()
+    u2 = state.digest if terms.complete else set_digest(session.root, session.known(position, state.sharing))
     statement = input_statement(terms, session.root, u2, digest)
     verify(session.members[position].identity, "mi", statement, masked.signature, blame=blame)
     try:
-        np.add(total, ring.unpack(masked.vector, terms.plan.length, bits), out=total)
+        ring.add_packed(total, masked.vector, bits)
     except ValueError as error:
         raise ProtocolError(f"{blame}: {error}", blame=blame) from error
     return InputProof(position, digest, masked.signature)
@@ -120,8 +115,7 @@ def read_vote(state: Agreeing, position: int, data: bytes) -> bytes:
     session = state.session
     blame = f"node {session.members[position].sender}"
     agreed = decode(data, Agreed, blame=blame, limit=session.terms.limit)
-    u2, u3 = set_digest(session.root, state.u2), set_digest(session.root, state.u3)
-    statement = vote_statement(session.terms, session.root, u2, u3)
+    statement = vote_statement(session.terms, session.root, *state.digests)
     verify(session.members[position].identity, "cc", statement, agreed.signature, blame=blame)
     return agreed.signature
 
@@ -131,8 +125,7 @@ def read_reveal(state: Unmasking, position: int, data: bytes) -> Revealed:
     session = state.session
     blame = f"node {session.members[position].sender}"
     revealed = decode(data, Revealed, blame=blame, limit=session.terms.limit)
-    u3 = frozenset(state.u3)
-    holds = session.known(position, frozenset(state.u2))
+    u3, holds = state.surviving, session.known(position, state.sharing)
     dealers = [place for place in holds if place != position or session.terms.complete]
     b, r = ([share.position for share in shares] for shares in (revealed.b, revealed.r))
     if b != [each for each in dealers if each in u3] or r != [each for each in dealers if each not in u3]:

@@ -9,20 +9,16 @@ from covey.secagg.stages import Agreeing, Deals, Deliver, Session
 
 def ask_to_share(session: Session, tree: merkle.Tree) -> Deliver:
     """U1, to all its members."""
-    requests = {
-        member.sender: encode(_cohort(session, tree, position))
-        for position, member in enumerate(session.members)
-    }
+    complete, everyone = session.terms.complete, range(len(session.members))
+    entries = [  # each is shown to many
+        Entry(place, member.advertised, () if complete else tree.path(place))
+        for place, member in enumerate(session.members)
+    ]
+    requests = {}
+    for position, member in enumerate(session.members):
+        known = tuple(entries[place] for place in session.known(position, everyone))
+        requests[member.sender] = encode(Cohort(len(everyone), session.root, position, known))
     return Deliver("share", requests)
-
-
-def _cohort(session: Session, tree: merkle.Tree, position: int) -> Cohort:
-    size = len(session.members)
-    entries = tuple(
-        Entry(place, session.members[place].advertised, () if session.terms.complete else tree.path(place))
-        for place in session.known(position, range(size))
-    )
-    return Cohort(size, session.root, position, entries)
 
 
 def ask_for_vectors(session: Session, u2: tuple[int, ...], deals: Deals) -> Deliver:

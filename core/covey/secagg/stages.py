@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from covey.encode import Integers
@@ -10,7 +11,7 @@ from covey.ring import Ring
 from covey.secagg.diagram import Transition
 from covey.secagg.messages import Advert, Advertised, Deal, InputProof
 from covey.secagg.states import Stage
-from covey.secagg.terms import Terms
+from covey.secagg.terms import Terms, set_digest
 
 Sender = int
 
@@ -116,6 +117,16 @@ class Masking:
     u2: tuple[int, ...]
     deals: Deals = field(repr=False)
 
+    @cached_property
+    def sharing(self) -> frozenset[int]:
+        """U2."""
+        return frozenset(self.u2)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of U2."""
+        return set_digest(self.session.root, self.u2)
+
 
 @dataclass(frozen=True)
 class Agreeing:
@@ -136,6 +147,21 @@ class Agreeing:
     deals: Deals = field(repr=False)
     total: Ring = field(repr=False)
     inputs: tuple[InputProof, ...]
+
+    @cached_property
+    def sharing(self) -> frozenset[int]:
+        """U2."""
+        return frozenset(self.u2)
+
+    @cached_property
+    def surviving(self) -> frozenset[int]:
+        """U3."""
+        return frozenset(self.u3)
+
+    @cached_property
+    def digests(self) -> tuple[bytes, bytes]:
+        """Of U2 and of U3."""
+        return set_digest(self.session.root, self.u2), set_digest(self.session.root, self.u3)
 
 
 @dataclass(frozen=True)
