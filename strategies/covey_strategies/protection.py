@@ -9,6 +9,7 @@ import msgspec
 from covey import encode
 from covey import plan as plans
 from covey.arrays import Parameters
+from covey.errors import InputError, ProtocolError
 from covey.identity import Roster
 from covey.noise.removal import LARGEST_TOLERANCE
 from covey.plan import Masks, Noise, Plan, Profile, RosterReference, Suite, Unit
@@ -90,7 +91,7 @@ class Protection:
         planned = msgspec.structs.replace(bare, norm=norm, masks=self.masks)
         parts = answer.parts(planned, parameters, model)
         planned = msgspec.structs.replace(planned, parts=parts, noise=self._noise(bare, kind))
-        return planned if self.masks != "on" else self._masked(planned)
+        return _checked(planned if self.masks != "on" else self._masked(planned))
 
     def _noise(self, bare: Plan, kind: Kind) -> Noise | None:
         if kind not in self.multipliers:
@@ -114,6 +115,17 @@ class Protection:
         if self.operator is None:
             raise TypeError("masks without an operator's key")
         return msgspec.structs.replace(plan, suite=suite, roster=self.operator.reference)
+
+
+def _checked(plan: Plan) -> Plan:
+    """What no device would answer is not asked, and so not spent."""
+    try:
+        return plans.from_bytes(plans.to_bytes(plan))
+    except ProtocolError as error:
+        raise InputError(
+            f"{kind_of(plan)}: {error.message}",
+            hint="lower privacy.sensitivity, a multiplier or examples_cap, or ask fewer devices",
+        ) from error
 
 
 def kind_of(plan: Plan) -> Kind:

@@ -1,11 +1,16 @@
+from fractions import Fraction
+from math import ceil
+
 import pytest
 from flwr.app import RecordDict
 from flwr.supercore.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covey.errors import TooFewDevices
-from covey_strategies.cohort import CohortGrid, draw
+from covey.errors import InputError, TooFewDevices
+from covey.secagg.graph import quorum
+from covey_strategies.cohort import CohortGrid, divide, draw, minimum_of
+from covey_strategies.protection import Protection
 from digits_fleet import flock
 
 
@@ -57,6 +62,78 @@ def test_too_few_connected_is_said_with_both_numbers(connected: int, minimum: in
     with pytest.raises(TooFewDevices, match=told) as caught:
         draw(range(2, 2 + connected), 0, minimum, 1, 1)
     assert "minimum_devices" in caught.value.hint
+
+
+# -- one sum for each part of a cohort
+
+CLEAR, MASKED = Protection(), Protection(masks="on", corrupt=2)
+
+
+@given(st.sets(st.integers(2, 1 << 63), min_size=1, max_size=60), st.integers(2, 70), st.integers(0, 99))
+def test_a_divided_cohort_is_all_of_it_in_parts_as_equal_as_can_be(
+    nodes: set[int], largest: int, seed: int
+) -> None:
+    parts = divide(sorted(nodes), largest, seed, 1)
+    assert sorted(node for part in parts for node in part) == sorted(nodes)
+    assert all(part == sorted(part) for part in parts)
+    sizes = [len(part) for part in parts]
+    assert max(sizes) <= largest
+    assert max(sizes) - min(sizes) <= 1
+    assert len(parts) == -(-len(nodes) // largest)
+
+
+def test_a_division_is_keyed_by_seed_and_round() -> None:
+    def parts(seed: int, server_round: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(map(tuple, divide(range(2, 42), 20, seed, server_round)))
+
+    assert parts(1, 1) == parts(1, 1)
+    assert len({parts(seed, server_round) for seed in range(3) for server_round in range(1, 5)}) == 12
+
+
+def test_a_division_is_at_random_and_nobody_is_always_beside_the_same() -> None:
+    beside = [
+        2 + 1 in part for number in range(1, 401) for part in divide(range(2, 22), 10, 5, number) if 2 in part
+    ]
+    assert 150 < sum(beside) < 230  # nine of nineteen expected
+
+
+def test_a_cohort_that_fits_is_one() -> None:
+    assert divide([5, 3, 4], 3, 1, 1) == [[5, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("devices", "dropouts", "protection", "expected"),
+    [
+        (20, 0.3, MASKED, 14),
+        (20, 0.0, MASKED, 20),
+        (20, 0.3, CLEAR, 14),
+        (20, 0.9, CLEAR, 2),
+        (3, 0.3, CLEAR, 3),
+        (2, 0.5, CLEAR, 2),
+        (20, 0.9, Protection(corrupt=4), 5),
+    ],
+)
+def test_a_minimum_follows_from_the_drop_outs(
+    devices: int, dropouts: float, protection: Protection, expected: int
+) -> None:
+    assert minimum_of(devices, 0, dropouts, protection) == expected
+
+
+@given(st.integers(10, 500), st.floats(0, 0.9))
+def test_a_masked_minimum_is_a_quorum_or_refused(devices: int, dropouts: float) -> None:
+    kept = devices - ceil(Fraction(repr(dropouts)) * devices)
+    if kept >= max(quorum(devices, 2), 4):
+        assert minimum_of(devices, 0, dropouts, MASKED) == kept
+    else:
+        with pytest.raises(InputError, match="are left; a sum needs"):
+            minimum_of(devices, 0, dropouts, MASKED)
+
+
+def test_a_minimum_that_was_decided_stands() -> None:
+    assert minimum_of(20, 17, 0.9, MASKED) == 17
+
+
+# -- the grid that an inner strategy sees
 
 
 def test_the_cohorts_grid_shows_the_cohort_and_passes_the_rest_on() -> None:
