@@ -62,15 +62,18 @@ def sound(plan: Plan) -> Plan:
     return plans.from_bytes(plans.to_bytes(plan))
 
 
-tasks = st.sampled_from(
-    [(TRAIN, "device"), (GRADIENT, "example"), (VALIDATE, "device"), (STATISTICS, "device")]
-)
+TASKS: list[tuple[Task, str]] = [
+    (TRAIN, "device"),
+    (GRADIENT, "example"),
+    (VALIDATE, "device"),
+    (STATISTICS, "device"),
+]
 
 
 @st.composite
 def decisions(draw: st.DrawFn) -> tuple[Plan, dict[str, Any]]:
     """A question to a cohort with a safe minimum, and what is to protect it."""
-    task, unit = draw(tasks)
+    task, unit = draw(st.sampled_from(TASKS))
     cohort = draw(st.integers(10, 500))
     least = minimum_for(cohort, 1, draw(st.floats(0, 0.3)))
     kinds = st.sampled_from(["train", "validate", "statistics"])

@@ -1,23 +1,30 @@
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
+from math import sqrt
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message
+from flwr.app import ConfigRecord, Context, Message
 
-from covey import encode, ring
+from covey import clear, encode, ring
 from covey import plan as plans
+from covey.accounting.norms import rounded_norms
 from covey.arrays import Parameters, digest, layout_of
-from covey.encode import Part
+from covey.encode import Integers, Part, squared_sensitivity
 from covey.errors import PlanRefused, RoundAborted
 from covey.examples import Examples, LocalData, Standardise
-from covey.plan import Plan, Statistics, Task, Train, Validate
+from covey.plan import Gradient, Plan, Statistics, Task, Train, Unit, Validate
+from covey.stream import Stream
 from covey_client.app import NOT_SET_UP, REFUSED, build
+from covey_client.participant import Participant
 from covey_models.evaluation import evaluate
 from covey_models.model import Model
-from covey_models.training import initial, load
+from covey_models.per_example import gradients, poisson
+from covey_models.training import Local, initial, load
 from covey_models.zoo import wrist as wrist_model
 from covey_models.zoo.digits import MODEL
 from covey_simulations.data import wrist
@@ -25,22 +32,26 @@ from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.recordings import last_quarter
 from covey_simulations.grid import InProcessGrid
 from covey_strategies.asking import Asking, Question, ask_statistics
-from covey_strategies.private_sum import collect
-from covey_strategies.queries import statistics, train, validate
-from covey_strategies.queries.answer import answer
+from covey_strategies.protection import Protection
+from covey_strategies.queries import gradient, statistics, train, validate
+from covey_strategies.queries.answer import answer, parts, shapes
 from covey_strategies.queries.device import Device, scaled_inputs
+from covey_strategies.wire import read_reply
 from digits_fleet import (
+    GRADIENT,
     SIZES,
     STATISTICS,
     TRAIN,
     VALIDATE,
     Flock,
     asking,
+    coins_of,
     cut,
     dealt,
     empty,
     flock,
     parameters,
+    plan_of,
     poisoned,
     question,
     replanned,
@@ -48,7 +59,7 @@ from digits_fleet import (
 )
 
 NODES = [2, 3, 4]
-TASKS: list[Task] = [TRAIN, VALIDATE, STATISTICS]
+TASKS: list[Task] = [TRAIN, GRADIENT, VALIDATE, STATISTICS]
 HUGE_RATE = msgspec.structs.replace(TRAIN, learning_rate=1e9, epochs=3)
 DIVERGING = msgspec.structs.replace(HUGE_RATE, proximal_mu=1e9)  # a factor of 1e18 each step
 
@@ -60,13 +71,9 @@ def kind(task: Task) -> str:
 def shape_of(message: Message) -> dict[str, object]:
     """All of a reply that an observer sees besides the numbers in its vector and whom it came from."""
     assert message.has_content()
-    record = message.content["vector"]
-    assert isinstance(record, ArrayRecord)
-    (array,) = record.values()
     return {
         "records": {name: type(each) for name, each in message.content.items()},
-        "header": message.content["answer"],
-        "array": (array.dtype, array.shape, array.stype, len(array.data)),
+        "bytes": len(read_reply(message)),
         "metadata": (
             message.metadata.message_type,
             message.metadata.dst_node_id,
@@ -76,11 +83,19 @@ def shape_of(message: Message) -> dict[str, object]:
     }
 
 
-def vector_of(message: Message) -> ring.Ring:
-    record = message.content["vector"]
-    assert isinstance(record, ArrayRecord)
-    data = record["vector"].data
-    return ring.from_bytes(data, len(data) // 4)
+def vector_of(message: Message) -> Integers:
+    answered = msgspec.msgpack.decode(read_reply(message), type=clear.Answer)
+    return ring.centre(ring.from_bytes(answered.vector, len(answered.vector) // 4))
+
+
+def summed(fleet: Flock, asked: Question) -> encode.Vectors:
+    """The decoded sum, where everyone answers."""
+    total = np.sum([vector_of(message) for message in replies(fleet, asked)], axis=0)
+    return encode.decode(plan_of(asked).parts, total)
+
+
+def coins(name: int = 0) -> Stream:
+    return Stream(bytes([name]) * 32)
 
 
 class Boom(torch.nn.Module):
@@ -132,7 +147,7 @@ CASES = [
 def test_whatever_goes_wrong_is_the_zero_vector(task: Task, make: Callable[[], Flock], told: str) -> None:
     fleet, asked = make(), question(task, NODES)
     bad, *good = replies(fleet, asked)
-    assert vector_of(bad).tolist() == [0] * asked.plan.length
+    assert vector_of(bad).tolist() == [0] * plan_of(asked).length
     assert all(vector_of(message).any() for message in good)
     assert [shape_of(message) for message in good] == [shape_of(bad)] * 2
     (line,) = fleet.logs[2]
@@ -146,15 +161,11 @@ def test_whatever_goes_wrong_is_the_zero_vector(task: Task, make: Callable[[], F
 def test_the_round_goes_on_without_it(task: Task, make: Callable[[], Flock], told: str) -> None:
     del told
     asked = question(task, NODES)
-    whole, without = flock(), flock([empty(), *dealt()[1:]])
-    with_bad, full, expected = (
-        collect(asked.plan, asked.sent, asked.cohort, replies(fleet, asked))
-        for fleet in (make(), whole, without)
-    )
-    assert (with_bad.devices, with_bad.refused) == (3, ())
-    for part in asked.plan.parts:
-        np.testing.assert_array_equal(with_bad.sums[part.name], expected.sums[part.name])
-    assert any((full.sums[name] != with_bad.sums[name]).any() for name in full.sums)
+    without = summed(flock([empty(), *dealt()[1:]]), asked)
+    with_bad, full = summed(make(), asked), summed(flock(), asked)
+    for part in plan_of(asked).parts:
+        np.testing.assert_array_equal(with_bad[part.name], without[part.name])
+    assert any((full[name] != with_bad[name]).any() for name in full)
 
 
 def test_training_that_diverges_is_the_zero_vector() -> None:
@@ -172,8 +183,8 @@ def test_a_log_that_cannot_be_written_changes_no_answer() -> None:
     (device, *_) = with_nan().devices.values()
     for task, each in ((TRAIN, device), (VALIDATE, replace(device, model=failing(RuntimeError("no"))))):
         asked = question(task, NODES)
-        vector = answer(asked.plan, asked.parameters, replace(each, log=full))
-        assert vector.tolist() == [0] * asked.plan.length
+        vector = answer(plan_of(asked), asked.parameters, replace(each, log=full), coins())
+        assert vector.tolist() == [0] * plan_of(asked).length
 
 
 def test_a_failure_is_told_in_one_line() -> None:
@@ -205,19 +216,29 @@ def test_data_that_cannot_be_read_is_the_zero_vector(task: Task) -> None:
 
 
 def test_a_device_that_is_not_set_up_says_nothing_of_why(capsys: pytest.CaptureFixture[str]) -> None:
-    def device_of(context: Context) -> Device:
+    def participant_of(context: Context) -> Participant:
         raise OSError(5, "Input/output error", f"/data/patient-{context.node_id}.npz")
 
-    (reply,) = InProcessGrid(build(device_of), [2]).send_and_receive(question(TRAIN, [2, 3]).messages()[:1])
+    (reply,) = InProcessGrid(build(participant_of), [2]).send_and_receive(
+        question(TRAIN, [2, 3]).messages()[:1]
+    )
     assert (reply.error.code, reply.error.reason) == (REFUSED, NOT_SET_UP)
     assert "patient-2" in capsys.readouterr().err
 
 
+def squared(vector: Integers) -> int:
+    return sum(int(each) ** 2 for each in vector)
+
+
+def longest(plan: Plan) -> Fraction:
+    """D2 squared: the most that one row may move the sum."""
+    return Fraction(rounded_norms(sqrt(squared_sensitivity(plan.parts)), plan.length).l2) ** 2
+
+
 def test_a_huge_learning_rate_is_no_way_to_a_long_answer() -> None:
     asked = question(HUGE_RATE, NODES)  # may end in NaN or in dead neurons: finite, and far away
-    bound = encode.sensitivity(asked.plan.parts) ** 2
     for message in replies(flock(), asked):
-        assert sum(int(each) ** 2 for each in ring.centre(vector_of(message))) <= bound
+        assert squared(vector_of(message)) <= longest(plan_of(asked))
 
 
 def test_a_lone_huge_input_is_no_way_to_a_long_answer() -> None:
@@ -225,8 +246,8 @@ def test_a_lone_huge_input_is_no_way_to_a_long_answer() -> None:
     for task in TASKS:
         asked = question(task, NODES)
         (mine, *_) = replies(fleet, asked)
-        squared = sum(int(each) ** 2 for each in ring.centre(vector_of(mine)))
-        assert squared <= encode.sensitivity(asked.plan.parts) ** 2
+        rows = 1 if plan_of(asked).unit == "device" else SIZES[0]
+        assert squared(vector_of(mine)) <= rows**2 * longest(plan_of(asked))
 
 
 @pytest.mark.parametrize("task", TASKS, ids=kind)
@@ -242,10 +263,10 @@ def test_without_examples_a_device_answers_zero_like_any_other(task: Task) -> No
 def test_an_answer_does_not_depend_on_what_was_asked_before(task: Task) -> None:
     (device, *_) = flock().devices.values()
     asked = question(task, NODES)
-    first = answer(asked.plan, asked.parameters, device)
+    first = answer(plan_of(asked), asked.parameters, device, coins())
     for other in (question(TRAIN, NODES, model=parameters(9)), question(DIVERGING, NODES)):
-        answer(other.plan, other.parameters, device)
-    assert answer(asked.plan, asked.parameters, device).tolist() == first.tolist()
+        answer(plan_of(other), other.parameters, device, coins(1))
+    assert answer(plan_of(asked), asked.parameters, device, coins()).tolist() == first.tolist()
 
 
 def test_training_is_keyed_by_round_and_device() -> None:
@@ -274,8 +295,9 @@ def change_part(index: int, part: Callable[[Part], Part]) -> Callable[[Plan], Pl
     return change
 
 
-def fewer_devices(plan: Plan) -> Plan:
-    return msgspec.structs.replace(plan, cohort=plan.cohort - 1)
+def finer(plan: Plan) -> Plan:
+    """Another norm than the one that its parts share."""
+    return msgspec.structs.replace(plan, norm=plan.norm - 1)
 
 
 REFUSALS = [
@@ -283,10 +305,10 @@ REFUSALS = [
     pytest.param(put(model_sha256="0" * 64), "not those that the plan names", id="another digest"),
     pytest.param(put(preprocessing=Standardise((0.0,) * 2, (1.0,) * 2)), "scales 2 channels", id="channels"),
     pytest.param(
-        change_part(0, lambda p: Part(p.name, p.length, p.clip * 2, p.scale // 2)), "lays out", id="clip"
+        change_part(0, lambda p: Part(p.name, p.length, p.clip * 2, p.scale / 2)), "lays out", id="clip"
     ),
     pytest.param(
-        change_part(0, lambda p: Part(p.name, p.length, p.clip, p.scale - 1)), "lays out", id="scale"
+        change_part(0, lambda p: Part(p.name, p.length, p.clip, p.scale * 0.999)), "lays out", id="scale"
     ),
     pytest.param(
         change_part(0, lambda p: Part("spy", p.length, p.clip, p.scale)), "lays out", id="part renamed"
@@ -297,9 +319,9 @@ REFUSALS = [
     pytest.param(lambda plan: put(parts=plan.parts[::-1])(plan), "lays out", id="parts reordered"),
     pytest.param(lambda plan: put(parts=plan.parts[:1])(plan), "lays out", id="part missing"),
     pytest.param(
-        lambda plan: put(parts=(*plan.parts, Part("spy", 1, 1e-9, 1)))(plan), "lays out", id="part added"
+        lambda plan: put(parts=(*plan.parts, Part("spy", 1, 1e-9, 1.0)))(plan), "lays out", id="part added"
     ),
-    pytest.param(fewer_devices, "lays out", id="another cohort"),
+    pytest.param(finer, "lays out", id="another norm"),
 ]
 
 
@@ -309,8 +331,9 @@ def test_a_plan_that_is_not_the_tasks_is_refused(
     task: Task, change: Callable[[Plan], Plan], told: str
 ) -> None:
     asked = question(task, NODES)
-    asked = replanned(asked, change(asked.plan))
-    assert plans.from_bytes(asked.sent) == asked.plan  # it is a sound plan; the device alone can tell
+    asked = replanned(asked, change(plan_of(asked)))
+    sent = plans.to_bytes(plan_of(asked))
+    assert plans.from_bytes(sent) == plan_of(asked)  # it is a sound plan; the device alone can tell
     # devices with very different data, one of which would fail, say the very same
     fleet = flock([poisoned(cut(0, 40), np.nan), cut(40, 41), empty()])
     answered = replies(fleet, asked)
@@ -324,7 +347,8 @@ def test_a_plan_that_is_not_the_tasks_is_refused(
 
 def sent_with(asked: Question, model: Parameters) -> Question:
     """The plan beside other parameters than it names."""
-    return replace(asked, parameters=model)
+    (exchange,) = asked.exchanges
+    return replace(asked, exchanges=(replace(exchange, parameters=model),))
 
 
 def test_changed_parameters_are_refused() -> None:
@@ -338,9 +362,8 @@ def test_changed_parameters_are_refused() -> None:
 def test_parameters_of_another_network_are_refused(task: Task) -> None:
     strange = {"bias": np.zeros(3, np.float32)}
     asked = question(task, NODES)
-    plan = msgspec.structs.replace(asked.plan, model_sha256=digest(strange))
-    if isinstance(task, Train):
-        plan = msgspec.structs.replace(plan, parts=train.parts(task, strange, len(NODES)))
+    plan = msgspec.structs.replace(plan_of(asked), model_sha256=digest(strange))
+    plan = msgspec.structs.replace(plan, parts=parts(plan, strange, MODEL))
     (reply, *_) = replies(flock(), sent_with(replanned(asked, plan), strange))
     assert reply.error.reason == "the parameters do not fit the device's model"
 
@@ -350,29 +373,18 @@ def test_the_answer_itself_checks_the_parameters(task: Task) -> None:
     (device, *_) = flock().devices.values()
     asked = question(task, NODES)
     with pytest.raises(PlanRefused, match="not those that the plan names"):
-        answer(asked.plan, parameters(9), device)
+        answer(plan_of(asked), parameters(9), device, coins())
     strange = {name: array for name, array in parameters().items() if name != "0.bias"}
-    plan = msgspec.structs.replace(asked.plan, model_sha256=digest(strange))
+    plan = msgspec.structs.replace(plan_of(asked), model_sha256=digest(strange))
     with pytest.raises(PlanRefused, match="do not fit digits"):
-        answer(plan, strange, device)
-
-
-@pytest.mark.parametrize(
-    "task",
-    [msgspec.structs.replace(TRAIN, update_clip=1e9), Validate(1 << 31)],
-    ids=kind,
-)
-def test_a_task_whose_answer_cannot_be_scaled_is_refused(task: Task) -> None:
-    asked = question(VALIDATE, NODES)
-    asked = replanned(asked, msgspec.structs.replace(asked.plan, task=task))
-    (reply, *_) = replies(flock(), asked)
-    assert reply.error.code == REFUSED
-    assert "does not fit 32 bits" in str(reply.error.reason)
+        answer(plan, strange, device, coins())
 
 
 @pytest.mark.parametrize("sent", [b"", b"\xc1", b"\x81\xa3run\xa1\xff"])
 def test_bytes_that_are_no_plan_are_refused(sent: bytes) -> None:
-    answered = replies(flock(), replace(question(TRAIN, NODES), sent=sent))
+    asked = question(TRAIN, NODES)
+    (exchange,) = asked.exchanges
+    answered = replies(flock(), replace(asked, exchanges=(replace(exchange, sent=sent),)))
     assert {message.error.code for message in answered} == {REFUSED}
 
 
@@ -389,10 +401,10 @@ def test_a_message_without_a_plan_is_refused() -> None:
 def test_the_update_is_what_training_changed() -> None:
     (device, *_) = flock().devices.values()
     asked = question(TRAIN, NODES)
-    vectors = train.answer(TRAIN, asked.plan, asked.parameters, device)
+    vectors = train.rows(TRAIN, plan_of(asked), asked.parameters, device)
     weight = SIZES[0] / TRAIN.examples_cap
-    assert vectors["weight"].tolist() == [weight]
-    change = vectors["update"] / weight
+    assert vectors["weight"].tolist() == [[weight]]
+    change = vectors["update"][0] / weight
     assert 0.1 < np.linalg.norm(change) < TRAIN.update_clip
     layout = layout_of(asked.parameters)
     after = layout.unflatten(layout.flatten(asked.parameters) + change)
@@ -438,44 +450,178 @@ def test_the_mean_by_hand() -> None:
         train.read(TRAIN, sums | {"weight": np.array([0.0])}, model, 3)
 
 
-def test_parts_of_training_name_a_weight_only_where_one_is_used() -> None:
+def test_training_names_a_weight_only_where_one_is_used() -> None:
     by_devices = msgspec.structs.replace(TRAIN, weighting="devices")
     model = parameters()
-    assert [part.name for part in train.parts(TRAIN, model, 3)] == ["update", "loss", "weight"]
-    assert [part.name for part in train.parts(by_devices, model, 3)] == ["update", "loss"]
-    assert train.parts(TRAIN, model, 3)[0].length == 3818
+    assert list(train.shapes(TRAIN, model)) == ["update", "loss", "weight"]
+    assert list(train.shapes(by_devices, model)) == ["update", "loss"]
+    assert train.shapes(TRAIN, model)["update"].length == 3818
+
+
+# -- gradient
+
+EVERY = msgspec.structs.replace(GRADIENT, sampling_rate=1.0)
+
+
+def own_gradients(device: Device, model: Parameters) -> tuple[encode.Vectors, Any]:
+    """Of all examples of a device, each clipped, in floats."""
+    network = _network(model)
+    local = Local(device.data.train, None, None)
+    found = list(gradients(network, local, np.arange(len(device.data.train)), 1, 0))
+    rows = np.concatenate([each.vectors for each in found])
+    losses = np.concatenate([each.losses for each in found])
+    return {"gradient": encode.clip(rows, GRADIENT.gradient_clip)}, np.minimum(losses, gradient.LOSS_CLIP)
+
+
+def test_a_step_is_that_of_central_dp_sgd_without_noise() -> None:
+    fleet, asked = flock(), question(EVERY, NODES)
+    found = gradient.read(EVERY, summed(fleet, asked), asked.parameters, 3)
+    pairs = [own_gradients(device, asked.parameters) for device in fleet.devices.values()]
+    step = np.sum([rows["gradient"].sum(axis=0) for rows, _ in pairs], axis=0)
+    expected = step * (-EVERY.learning_rate / EVERY.expected_batch)
+    layout = layout_of(asked.parameters)
+    np.testing.assert_allclose(layout.flatten(found.update), expected, atol=2e-4)
+    assert found.loss == pytest.approx(
+        sum(losses.sum() for _, losses in pairs) / EVERY.expected_batch, rel=1e-2
+    )
+    assert found.devices == 3
+
+
+def test_the_secret_coins_choose_the_examples() -> None:
+    """The rows are those of a Poisson sample with the plan's rate; others are not looked at."""
+    fleet, asked = flock(), question(GRADIENT, NODES)
+    (device, *_) = fleet.devices.values()
+    plan = plan_of(asked)
+    yielded = list(gradient.rows(GRADIENT, plan, asked.parameters, device, coins_of(device, plan)))
+    chosen = poisson(SIZES[0], GRADIENT.sampling_rate, coins_of(device, plan))
+    assert sum(len(some["gradient"]) for some in yielded) == len(chosen)
+    assert 8 < len(chosen) < 32
+    other = poisson(SIZES[0], GRADIENT.sampling_rate, coins(9))
+    assert chosen.tolist() != other.tolist()
+
+
+def test_the_step_does_not_tell_how_many_were_drawn() -> None:
+    """It is divided by a public constant, whatever the sample."""
+    model = {"w": np.zeros(2, np.float32)}
+    sums = {"gradient": np.array([4.0, -8.0]), "loss": np.array([20.0])}
+    for devices in (2, 30):
+        found = gradient.read(GRADIENT, sums, model, devices)
+        assert found.update["w"].tolist() == [np.float32(-0.05), np.float32(0.1)]
+        assert found.loss == 0.5
+
+
+def test_one_example_moves_the_sum_by_at_most_d2() -> None:
+    """Two devices that differ in one example, with the same coins: the sums are one row apart."""
+    base = cut(0, 12)
+    asked = question(msgspec.structs.replace(EVERY, examples_cap=12), NODES)
+    for place in (0, 5, 11):
+        index = np.arange(12)
+        index[place] = 300
+        changed = LocalData(cut(0, 400).train.take(index), base.held_out)
+        both = [
+            np.concatenate(
+                [
+                    some["gradient"]
+                    for some in gradient.rows(
+                        EVERY, plan_of(asked), asked.parameters, Device("d", MODEL, local, 1, print), coins()
+                    )
+                ]
+            )
+            for local in (base, changed)
+        ]
+        differs = np.flatnonzero((both[0] != both[1]).any(axis=1))
+        assert differs.tolist() == [place]
+
+
+def test_an_example_that_is_not_finite_is_left_out_alone() -> None:
+    spoilt = flock([poisoned(dealt()[0], np.nan), *dealt()[1:]])
+    asked = question(EVERY, NODES)
+    (mine, *_) = replies(spoilt, asked)
+    without = LocalData(dealt()[0].train.take(np.arange(1, SIZES[0])), dealt()[0].held_out)
+    (expected, *_) = replies(flock([without, *dealt()[1:]]), asked)
+    found, wanted = (
+        encode.decode(plan_of(asked).parts, vector_of(each))["gradient"] for each in (mine, expected)
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    assert spoilt.logs[2] == ["round 1: left out 1 of 40 examples: NaN or infinite elements in an answer"]
+
+
+def test_losses_and_gradients_are_clipped_one_by_one() -> None:
+    task = msgspec.structs.replace(EVERY, gradient_clip=1e-3)
+    asked = question(task, NODES)
+    decoded = encode.decode(plan_of(asked).parts, vector_of(replies(flock(), asked)[0]))
+    assert np.linalg.norm(decoded["gradient"]) <= SIZES[0] * 1e-3 * (1 + 1e-6)
+    assert 0 < decoded["loss"][0] <= SIZES[0] * gradient.LOSS_CLIP
+
+
+def test_examples_beyond_the_cap_are_never_drawn() -> None:
+    capped = msgspec.structs.replace(EVERY, examples_cap=5)
+    asked = question(capped, NODES)
+    decoded = encode.decode(plan_of(asked).parts, vector_of(replies(flock(), asked)[0]))
+    (device, *_) = flock().devices.values()
+    _, losses = own_gradients(device, asked.parameters)
+    assert decoded["loss"][0] == pytest.approx(losses[:5].sum(), rel=1e-3)
+
+
+def test_rows_are_rounded_one_by_one_and_each_is_bounded() -> None:
+    protection = Protection(unit="example", multipliers={"train": 0.1}, sensitivity=64)
+    plan = plan_of(question(EVERY, NODES, protection=protection))
+    (device, *_) = flock().devices.values()
+    (some, *_) = gradient.rows(EVERY, plan, parameters(), device, coins())
+    for index in range(len(some["loss"])):
+        row = {name: each[index : index + 1] for name, each in some.items()}
+        assert squared(encode.encode(plan.parts, row, coins(index))) <= longest(plan)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=kind)
+@pytest.mark.parametrize("unit", ["device", "example"])
+def test_server_and_device_lay_out_alike(task: Task, unit: Unit) -> None:
+    if (type(task), unit) in {(Train, "example"), (Gradient, "device")}:
+        return
+    plan = plan_of(question(task, NODES, protection=Protection(unit=unit)))
+    assert plan.parts == parts(plan, parameters(), MODEL)
+    assert list(shapes(plan, parameters(), MODEL)) == [part.name for part in plan.parts]
 
 
 # -- validate
 
 
+UNITS = {"device": Protection(), "example": Protection(unit="example")}
+
+
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("preprocessing", [None, Standardise((0.3,), (0.4,))], ids=["raw", "scaled"])
-def test_validation_counts_are_those_of_a_pooled_evaluation(preprocessing: Standardise | None) -> None:
+def test_validation_counts_are_those_of_a_pooled_evaluation(
+    preprocessing: Standardise | None, unit: str
+) -> None:
     fleet = flock()
-    asked = question(VALIDATE, NODES, preprocessing=preprocessing)
-    collected = collect(asked.plan, asked.sent, asked.cohort, replies(fleet, asked))
-    found = validate.read(collected.sums, MODEL.classes)
+    asked = question(VALIDATE, NODES, preprocessing=preprocessing, protection=UNITS[unit])
+    found = validate.read(summed(fleet, asked), MODEL.classes)
     pooled = Examples.join([device.data.held_out for device in fleet.devices.values()])
     expected = evaluate(_network(asked.parameters), scaled_inputs(pooled, preprocessing), MODEL.classes)
-    assert found.confusion.tolist() == expected.confusion.tolist()
-    assert found.confusion.sum() == sum(SIZES)
-    assert found.accuracy == np.trace(expected.confusion) / sum(SIZES)
-    assert found.loss == pytest.approx(expected.loss_sum / sum(SIZES), rel=1e-6)
+    np.testing.assert_allclose(found.confusion, expected.confusion, atol=1e-4)
+    assert found.confusion.sum() == pytest.approx(sum(SIZES))
+    assert found.accuracy == pytest.approx(np.trace(expected.confusion) / sum(SIZES), abs=1e-4)
+    assert found.loss == pytest.approx(expected.loss_sum / sum(SIZES), rel=1e-4)
 
 
 def test_counts_above_the_cap_are_clipped_to_it() -> None:
-    task = Validate(5)
-    asked = question(task, NODES)
-    vectors = encode.decode(asked.plan.parts, vector_of(replies(flock(), asked)[0]))
+    asked = question(Validate(5), NODES)
+    vectors = encode.decode(plan_of(asked).parts, vector_of(replies(flock(), asked)[0]))
     assert np.linalg.norm(vectors["confusion"]) == pytest.approx(5)
     assert vectors["loss"][0] <= 5 * validate.LOSS_CLIP
+
+
+def test_examples_beyond_the_cap_are_not_looked_at() -> None:
+    asked = question(Validate(5), NODES, protection=UNITS["example"])
+    found = summed(flock(), asked)["confusion"]
+    assert found.sum() == pytest.approx(5 * len(NODES))
 
 
 def test_nobody_with_held_out_examples_is_no_accuracy() -> None:
     asked = question(VALIDATE, NODES)
     fleet = flock([LocalData(local.train, empty().held_out) for local in dealt()])
-    collected = collect(asked.plan, asked.sent, asked.cohort, replies(fleet, asked))
-    found = validate.read(collected.sums, MODEL.classes)
+    found = validate.read(summed(fleet, asked), MODEL.classes)
     assert np.isnan(found.accuracy)
     assert np.isnan(found.loss)
 
@@ -504,9 +650,7 @@ def test_statistics_are_the_pooled_mean_and_deviation_of_the_wrist_data() -> Non
     data = recorded()
     fleet = watches(data)
     cap = max(len(local.train) for local in data.devices.values())
-    found = ask_statistics(
-        fleet.grid, wrist_asking(), Statistics(cap), initial(wrist_model.MODEL, 1), timeout=60
-    )
+    found = ask_statistics(fleet.grid, wrist_asking(), Statistics(cap), initial(wrist_model.MODEL, 1))
     pooled = Examples.join([local.train for local in data.devices.values()]).x.astype(np.float64)
     assert np.abs(pooled).max() < wrist_model.MODEL.input_bound  # nothing was clamped
     tolerance = 1e-5 * wrist_model.MODEL.input_bound
@@ -517,18 +661,22 @@ def test_statistics_are_the_pooled_mean_and_deviation_of_the_wrist_data() -> Non
     np.testing.assert_allclose(scaled.std(axis=(0, 2)), 1, atol=1e-3)
 
 
+def bare(task: Task, unit: Unit = "device") -> Plan:
+    return msgspec.structs.replace(plan_of(question(VALIDATE, NODES)), task=task, unit=unit)
+
+
 def test_an_answer_of_statistics_is_thirteen_bounded_numbers() -> None:
     data = recorded()
     (local, *_) = data.devices.values()
     task = Statistics(64)
     device = Device("s01-left", wrist_model.MODEL, local, 1, lambda _: None)
-    found = statistics.answer(task, device)
+    found = statistics.rows(task, bare(task), device)
     assert {name: values.shape for name, values in found.items()} == {
-        "first": (6,),
-        "second": (6,),
-        "weight": (1,),
+        "first": (1, 6),
+        "second": (1, 6),
+        "weight": (1, 1),
     }
-    assert sum(part.length for part in statistics.parts(6, 20)) == 13
+    assert sum(shape.length for shape in statistics.shapes(6).values()) == 13
     assert all((np.abs(values) <= 1).all() for values in found.values())
 
 
@@ -536,12 +684,29 @@ def test_inputs_beyond_the_bound_are_clamped() -> None:
     bound = MODEL.input_bound
     x = np.full((2, 1, 8, 8), 5 * bound, np.float32)
     local = LocalData(Examples(x, np.zeros(2, np.int64)), empty().held_out)
-    found = statistics.answer(Statistics(2), Device("d", MODEL, local, 1, lambda _: None))
-    assert {name: values.tolist() for name, values in found.items()} == {
-        "first": [1.0],
-        "second": [1.0],
-        "weight": [1.0],
-    }
+    device = Device("d", MODEL, local, 1, lambda _: None)
+    for unit, rows in (("device", 1), ("example", 2)):
+        found = statistics.rows(Statistics(2), bare(Statistics(2), unit), device)  # type: ignore[arg-type]
+        assert {name: values.tolist() for name, values in found.items()} == {
+            "first": [[1.0]] * rows,
+            "second": [[1.0]] * rows,
+            "weight": [[1.0]] * rows,
+        }
+
+
+def test_statistics_of_examples_are_those_of_devices() -> None:
+    """Where no cap is met both are the pooled moments."""
+    fleet, run = flock(), asking()
+    by_device = ask_statistics(fleet.grid, run, STATISTICS, parameters())
+    by_example = replace(run, protection=UNITS["example"])
+    found = ask_statistics(fleet.grid, by_example, STATISTICS, parameters())
+    assert found.mean == pytest.approx(by_device.mean, rel=1e-3)
+    assert found.deviation == pytest.approx(by_device.deviation, rel=1e-3)
+
+
+def test_a_device_of_many_examples_counts_the_first_of_them() -> None:
+    asked = question(Statistics(10), NODES, protection=UNITS["example"])
+    assert summed(flock(), asked)["weight"][0] == pytest.approx(10 * len(NODES))
 
 
 def test_statistics_by_hand() -> None:
@@ -558,7 +723,7 @@ def test_statistics_by_hand() -> None:
 
 
 def test_a_scaling_by_the_plan_reaches_training_and_validation() -> None:
-    for task in (TRAIN, VALIDATE):
+    for task in (TRAIN, GRADIENT, VALIDATE):
         raw, scaled = (
             vector_of(replies(flock(), question(task, NODES, preprocessing=scaling))[0]).tolist()
             for scaling in (None, Standardise((0.3,), (0.1,)))

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import assert_never
 
+import numpy as np
+
 from covey import arrays, encode
 from covey.arrays import Parameters
 from covey.encode import Integers, Part, Shape, Vectors
@@ -109,7 +111,10 @@ def _watched(plan: Plan, rows: Iterable[Vectors], device: Device) -> Iterator[Ve
     """Tell the owner of what counts as zero."""
     for some in rows:
         if not encode.is_finite(some):
-            _tell(device, f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer")
+            good = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in some.values()])
+            left_out = f"left out {np.count_nonzero(~good)} of {len(good)} examples"
+            what = "contributed nothing" if plan.unit == "device" else left_out
+            _tell(device, f"round {plan.round}: {what}: NaN or infinite elements in an answer")
         yield some
 
 
