@@ -116,7 +116,8 @@ def _latency(found: Summary) -> str:
 def _sent(folder: RunFolder) -> str:
     kinds = sent(folder.sum_rows())
     each = ", ".join(f"{kind.sums} {kind.kind} ({_kilobytes(kind.bytes_per_answer)})" for kind in kinds)
-    return f"{each}; at most {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
+    bound = "with masks about" if any(kind.bytes_for_masks for kind in kinds) else "at most"
+    return f"{each}; {bound} {sum(kind.bytes_per_device for kind in kinds) / 1e6:.2f} MB in all"
 
 
 def _kilobytes(count: int) -> str:

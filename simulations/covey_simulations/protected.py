@@ -2,29 +2,33 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from math import sqrt
+from math import hypot, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from covey_server.run_folder import Row
 from covey_server.spending import spent
 from covey_simulations.report.protection import ProtectedKind, Protection
+from covey_strategies.queries.validate import ValidateSum
 
 MOST_POINTS = 60
 """Rounds at which ε is computed; composing thousands of prefixes would take longer than the run."""
 
 
-def protection_of(rows: Sequence[Row], delta: float, confusion: NDArray[np.float64]) -> Protection:
+def protection_of(rows: Sequence[Row], delta: float, found: ValidateSum) -> Protection:
     """What the report shows of a run's protection.
 
     Args:
         rows: Of `sums.jsonl`.
         delta: δ of the whole run.
-        confusion: float64 (classes, classes), the counts that the last validation gave.
+        found: What the last validation gave.
     """
-    noise = count_noise(rows)
-    return Protection(kinds(rows), spent_by_round(rows, delta), noise, accuracy_noise(confusion, noise))
+    return Protection(
+        kinds=kinds(rows),
+        spent=spent_by_round(rows, delta),
+        count_noise=noise_of(rows, "confusion"),
+        accuracy_noise=accuracy_noise(found, noise_of(rows, "examples and right")),
+    )
 
 
 def kinds(rows: Sequence[Row]) -> tuple[ProtectedKind, ...]:
@@ -71,10 +75,14 @@ def _spent_until(reserves: Sequence[Row], last: int, delta: float) -> float:
     return cost.value if cost else 0.0
 
 
-def count_noise(rows: Sequence[Row]) -> float:
-    """Standard deviation of the noise in a confusion count of the last validation that was opened.
+def noise_of(rows: Sequence[Row], part: str) -> float:
+    """Standard deviation of the noise in a number of the last validation that was opened.
 
     It is what honest devices guarantee: with removal, and without it a little less than what was added.
+
+    Args:
+        rows: Of `sums.jsonl`.
+        part: Of the answer, that the number is in.
     """
     settled = {(row["sum"], row["cohort_number"]) for row in rows if row["event"] == "settle"}
     opened = [
@@ -85,26 +93,19 @@ def count_noise(rows: Sequence[Row]) -> float:
         and (row["sum"], row["cohort_number"]) in settled
     ]
     last = [list(cohorts) for _, cohorts in groupby(opened, key=lambda row: row["sum"])][-1:]
-    return sqrt(sum(_count_variance(row) for cohorts in last for row in cohorts))
+    return sqrt(sum(_variance(row, part) for cohorts in last for row in cohorts))
 
 
-def _count_variance(row: Row) -> float:
-    scale = next(part["scale"] for part in row["parts"] if part["name"] == "confusion")
+def _variance(row: Row, part: str) -> float:
+    scale = next(each["scale"] for each in row["parts"] if each["name"] == part)
     return row["noise"]["variance"] / scale**2 if row["noise"] else 0.0
 
 
-def accuracy_noise(confusion: NDArray[np.float64], noise: float) -> float:
-    """Standard deviation of an accuracy from noisy counts, to first order in the noise.
-
-    Accuracy a = T / N moves with a count on the diagonal by (1 - a) / N, with any other by -a / N.
+def accuracy_noise(found: ValidateSum, noise: float) -> float:
+    """Standard deviation of an accuracy, right over examples, to first order in the noise of both.
 
     Args:
-        confusion: float64 (classes, classes).
-        noise: Standard deviation of each count's own noise.
+        found: What a validation gave.
+        noise: Standard deviation of either's own noise.
     """
-    total, classes = float(confusion.sum()), len(confusion)
-    if total <= 0:
-        return 0.0
-    share = min(max(float(np.trace(confusion)) / total, 0.0), 1.0)
-    moved = classes * (1 - share) ** 2 + classes * (classes - 1) * share**2
-    return noise * sqrt(moved) / total
+    return noise * hypot(1.0, found.accuracy) / found.examples if found.examples > 0 else 0.0

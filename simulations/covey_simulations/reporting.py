@@ -81,7 +81,7 @@ def report_facts(world: World, outcome: Outcome, beside: Beside | None) -> Repor
         calibration=calibration(world),
         sent=sent(sums),
         privacy=privacy_of(sums, file.privacy.delta),
-        protection=protection_of(sums, file.privacy.delta, federated.validation.confusion),
+        protection=protection_of(sums, file.privacy.delta, federated.validation),
         beside=beside,
         failures=log_lines(world.logs, LOG_LINES),
         package=outcome.package_path.name,

@@ -8,8 +8,9 @@ import pytest
 
 from covey_server.spending import spent
 from covey_simulations import protected
-from covey_simulations.protected import accuracy_noise, count_noise, kinds, protection_of, spent_by_round
+from covey_simulations.protected import accuracy_noise, kinds, noise_of, protection_of, spent_by_round
 from covey_simulations.sent import for_masks, sent
+from covey_strategies.queries.validate import ValidateSum
 from sum_rows import Row, abort, noise, reserve, settle, settled
 
 DELTA = 1e-5
@@ -25,9 +26,10 @@ SUITE = {
 def validation(serial: int, **changes: Any) -> Row:
     parts = [
         {"name": "confusion", "length": 49, "clip": 1.0, "scale": 512.0},
+        {"name": "examples and right", "length": 2, "clip": 1.4, "scale": 256.0},
         {"name": "loss", "length": 1, "clip": 20.0, "scale": 2.0},
     ]
-    return reserve(serial, "validate", elements=50, bytes_per_device=150, parts=parts, **changes)
+    return reserve(serial, "validate", elements=52, bytes_per_device=150, parts=parts, **changes)
 
 
 def test_a_kind_counts_its_sums_and_those_not_opened() -> None:
@@ -74,33 +76,38 @@ def test_of_many_rounds_some_are_shown_the_first_and_the_last_among_them() -> No
 
 def test_the_noise_of_a_count_is_the_last_opened_validations_in_its_own_units() -> None:
     early, last, given_up = validation(1, noise=noise(1)), validation(2), validation(3, noise=noise(1))
-    assert count_noise([*settled([early, last]), given_up, abort(given_up)]) == 2.0  # sd 1024 over scale 512
+    assert (
+        noise_of([*settled([early, last]), given_up, abort(given_up)], "confusion") == 2.0
+    )  # sd 1024 over scale 512
 
 
 def test_noise_of_several_cohorts_adds_up() -> None:
     cohorts = [validation(1, cohort_number=number, cohorts=2) for number in (0, 1)]
-    assert count_noise(settled(cohorts)) == pytest.approx(2 * sqrt(2))
+    assert noise_of(settled(cohorts), "confusion") == pytest.approx(2 * sqrt(2))
 
 
 def test_without_noise_or_validation_counts_have_none() -> None:
-    assert count_noise(settled([validation(1, noise=None)])) == 0
-    assert count_noise(settled([reserve(1)])) == 0
+    assert noise_of(settled([validation(1, noise=None)]), "confusion") == 0
+    assert noise_of(settled([reserve(1)]), "confusion") == 0
 
 
-def test_the_noise_of_an_accuracy_is_what_noisy_counts_show() -> None:
-    confusion = np.diag([90.0, 70.0, 60.0]) + 5
-    draws = np.random.default_rng(1).normal(0, 2.0, (20_000, 3, 3)) + confusion
-    shares = np.trace(draws, axis1=1, axis2=2) / draws.sum(axis=(1, 2))
-    assert accuracy_noise(confusion, 2.0) == pytest.approx(shares.std(), rel=0.05)
-    assert accuracy_noise(np.zeros((3, 3)), 2.0) == 0
+def validated(examples: float, right: float) -> ValidateSum:
+    return ValidateSum(np.zeros((7, 7)), examples, right, 0.5)
+
+
+def test_the_noise_of_an_accuracy_is_what_noisy_sums_show() -> None:
+    draws = np.random.default_rng(1).normal((1000, 920), 20.0, (20_000, 2))
+    shares = draws[:, 1] / draws[:, 0]
+    assert accuracy_noise(validated(1000, 920), 20.0) == pytest.approx(shares.std(), rel=0.05)
+    assert accuracy_noise(validated(0, 0), 20.0) == 0
 
 
 def test_it_comes_together() -> None:
     rows = settled([reserve(1), validation(2, round=1)])
-    found = protection_of(rows, DELTA, np.diag([50.0, 50.0]))
+    found = protection_of(rows, DELTA, validated(1000, 750))
     assert [kind.kind for kind in found.kinds] == ["train", "validate"]
     assert found.count_noise == 2.0
-    assert found.accuracy_noise == pytest.approx(2.0 * sqrt(2) / 100)
+    assert found.accuracy_noise == pytest.approx(4.0 * 1.25 / 1000)
 
 
 def test_what_masks_take_is_counted_beside_the_vectors() -> None:
