@@ -1,5 +1,6 @@
 """The README's own federation, run as a reader would: its files, then its commands."""
 
+import json
 import os
 import re
 import shlex
@@ -18,17 +19,18 @@ def blocks() -> list[re.Match[str]]:
 
 
 def commands() -> list[list[str]]:
-    (shell,) = [block["text"] for block in blocks() if block["kind"] == "sh"]
-    return [shlex.split(line) for line in shell.splitlines() if not line.startswith(". ")]
+    shells = [block["text"] for block in blocks() if block["kind"] == "sh"]
+    lines = [line for shell in shells for line in shell.splitlines()]
+    return [shlex.split(line) for line in lines if not line.startswith(". ")]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(290)
 def test_the_readme_takes_a_reader_to_a_federation_of_their_own(tmp_path: Path) -> None:
     for block in blocks():
         if block["name"]:
             (tmp_path / block["name"]).write_text(block["text"])
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    outputs = []
+    outputs = {}
     for command in commands():
         done = subprocess.run(
             command,
@@ -39,11 +41,15 @@ def test_the_readme_takes_a_reader_to_a_federation_of_their_own(tmp_path: Path) 
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
-        outputs.append(done.stdout)
-    assert "verified: machines" in "".join(outputs)
-    assert outputs[-1].split("\t")[1] in {"ok", "loose", "worn"}
+        outputs[" ".join(command[:3] if command[1] == "package" else command[:2])] = done.stdout
+    assert "verified: machines" in outputs["covey package verify"]
+    assert outputs["covey infer"].split("\t")[1] in {"ok", "loose", "worn"}
+    assert "epsilon, server" in outputs["covey plan"]
     assert (tmp_path / "runs" / "machines" / "report.html").exists()
     assert (tmp_path / "runs" / "machines-adam" / "summary.json").exists()
+    private = json.loads((tmp_path / "runs" / "machines-private" / "summary.json").read_bytes())
+    assert private["privacy"]["epsilon_server"] <= 8
+    assert private["accuracy_fp32"] > 0.6  # a third by guessing
 
 
 def test_links_within_the_repository_lead_somewhere() -> None:

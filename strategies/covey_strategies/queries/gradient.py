@@ -46,5 +46,5 @@ def rows(
 def read(task: Gradient, sums: Vectors, parameters: Parameters, devices: int) -> TrainSum:
     """Server half: the mean update, minus the rate times the summed gradients over the expected batch."""
     step = sums["gradient"] * (-task.learning_rate / task.expected_batch)
-    loss = float(sums["loss"][0]) / task.expected_batch
+    loss = max(float(sums["loss"][0]), 0.0) / task.expected_batch  # noise may take it below
     return TrainSum(layout_of(parameters).unflatten(step), loss, devices)

@@ -87,4 +87,4 @@ def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> Tr
             hint="the devices' own logs say which; lower training.learning_rate if it diverged",
         )
     update = layout_of(parameters).unflatten(sums["update"] / weight)
-    return TrainSum(update, float(sums["loss"][0]) / weight, devices)
+    return TrainSum(update, max(float(sums["loss"][0]), 0.0) / weight, devices)

@@ -40,8 +40,8 @@ class ValidateSum:
 
     @property
     def accuracy(self) -> float:
-        """Share of held-out examples that are right; NaN without. Noise may take it out of [0, 1]."""
-        return self.right / self.examples if self.examples > 0 else float("nan")
+        """Share of held-out examples that are right, where noise took it out of [0, 1] moved back; or NaN."""
+        return min(max(self.right / self.examples, 0.0), 1.0) if self.examples > 0 else float("nan")
 
 
 def shapes(task: Validate, classes: int, unit: Unit) -> dict[str, Shape]:
@@ -81,5 +81,5 @@ def read(sums: Vectors, classes: int) -> ValidateSum:
     """Server half."""
     confusion = sums["confusion"].reshape(classes, classes)
     examples, right = sums["examples and right"].tolist()
-    loss = float(sums["loss"][0]) / examples if examples > 0 else float("nan")
+    loss = max(float(sums["loss"][0]), 0.0) / examples if examples > 0 else float("nan")
     return ValidateSum(confusion, examples, right, loss)
