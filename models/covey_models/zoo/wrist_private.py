@@ -1,7 +1,7 @@
 """Shoulder exercises from a wrist-worn motion sensor, for training under strong noise.
 
 What limits a private model is how much of a gradient is signal. Features that are fixed beforehand cost no
-privacy (Tramer and Boneh, arXiv:2011.11660), and one linear layer above them trains in a few dozen rounds.
+privacy (Tramèr and Boneh, arXiv:2011.11660), and one linear layer above them trains in a few dozen rounds.
 """
 
 from math import pi
@@ -23,11 +23,12 @@ SPREAD = (3.0, 3.0, 3.0, 0.65, 0.65, 0.65)  # deviation of a frequency: rad per 
 class WristPrivate(nn.Module):
     """Random Fourier features of each sample, averaged over time; linear.
 
-    The mean over time of cos(w·x + b) is the characteristic function of the window's samples at the
-    frequency w: together, what the wrist did, without the order (Rahimi and Recht, NeurIPS 2007; of
-    distributions: Muandet et al., arXiv:1605.09522). Frequencies and phases are constants, not parameters.
-    Inputs come unscaled, as their units decide how wide the frequencies spread. Turned or stretched copies
-    of a window did not help: what limits the model is the noise.
+    A feature of a sample x is cos(w·x + b), with random w and b (Rahimi and Recht, NIPS 2007). Its mean over
+    time is the real part of e^(ib) times the empirical characteristic function of the window's samples at w:
+    the features stand for the distribution of what the wrist did (a kernel mean embedding: Muandet et al.,
+    arXiv:1605.09522), without the order. Frequencies and phases are constants, not parameters. Inputs come
+    unscaled, as their units decide how wide the frequencies spread. Turned or stretched copies of a window
+    did not help: what limits the model is the noise.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,6 @@ MODEL = Model(
     labels=LABELS,
     build=WristPrivate,
     licence="BSD-3-Clause",
-    source="Random Fourier features: Rahimi and Recht, NeurIPS 2007; fixed features for private learning: "
-    "Tramer and Boneh, arXiv:2011.11660; task: Burns et al., arXiv:1802.01489",
+    source="Random Fourier features: Rahimi and Recht, NIPS 2007; fixed features for private learning: "
+    "Tramèr and Boneh, arXiv:2011.11660; task: Burns et al., arXiv:1802.01489",
 )
