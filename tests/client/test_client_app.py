@@ -2,44 +2,53 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from flwr.app import Context, Message
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
-from covey.plan import Validate
-from covey_client.app import NOT_SET_UP, REFUSED, build, device_of_node
-from covey_models.registry import find
-from covey_models.training import initial
+from covey import clear, ring
+from covey.identity import public_of
+from covey.secagg.states import Me
+from covey_client.app import NOT_SET_UP, PAD_SECONDS, REFUSED, ContextMemory, build, participant_of_node
+from covey_client.keys import write_keys
+from covey_client.participant import Keys, Participant
+from covey_client.seeds import SystemSeeds
 from covey_simulations.grid import InProcessGrid
-from covey_strategies.asking import Asking, Question
-from covey_strategies.queries import validate
-from covey_strategies.queries.device import Device
-from covey_strategies.wire import read_answer
+from covey_strategies.asking import Question
+from covey_strategies.protection import Protection
+from covey_strategies.wire import read_reply
+from digits_fleet import ENROLMENT, OPERATOR, VALIDATE, crowd, key, masked, named, question
 
-MODEL = find("digits")
-NODES = (2, 3)
+Config = dict[str, bool | float | int | str]
+
+NODES = list(crowd().devices)
+UNPROTECTED: Config = {"model": "digits", "unprotected": True}
 
 
-def asked() -> Question:
-    asking = Asking("run", MODEL, seed=0, minimum=2, size=0, preprocessing=None, witness=lambda *_: None)
-    task = Validate(64)
-    return asking.question(1, task, validate.parts(task, 10, 2), initial(MODEL, 0), NODES)
+def asked(protection: Protection | None = None) -> Question:
+    return question(VALIDATE, NODES, minimum=8, protection=protection)
 
 
 def images(n: int = 8) -> NDArray[np.float32]:
     return np.random.default_rng(0).random((n, 1, 8, 8)).astype(np.float32)
 
 
-def answer_of(config: dict[str, bool | float | int | str]) -> Message:
+def answer_of(config: Config, protection: Protection | None = None) -> Message:
     """What the real app, set up by a node's configuration, sends back."""
 
-    def device_of(context: Context) -> Device:
+    def participant_of(context: Context) -> Participant:
         context.node_config = config
-        return device_of_node(context)
+        return participant_of_node(context)
 
-    grid = InProcessGrid(build(device_of), NODES)
-    return next(iter(grid.send_and_receive(asked().messages()[:1])))
+    grid = InProcessGrid(build(participant_of), NODES)
+    return next(iter(grid.send_and_receive(asked(protection).messages()[:1])))
+
+
+def vector_of(reply: Message) -> NDArray[np.int64]:
+    answered = msgspec.msgpack.decode(read_reply(reply), type=clear.Answer)
+    return ring.centre(ring.from_bytes(answered.vector, len(answered.vector) // 4))
 
 
 def saved(path: Path, x: NDArray[np.float32], y: list[int]) -> Path:
@@ -68,30 +77,34 @@ def test_data_that_cannot_be_read_is_answered_with_zeros_and_told_to_the_owner_o
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = bad_files(tmp_path)[case]
-    reply = answer_of({"model": "digits", "data": str(path)})
-    question = asked()
-    vector = read_answer(reply, question.plan, reply.content["answer"]["plan"])  # type: ignore[arg-type]
-    assert not vector.any()
+    reply = answer_of({**UNPROTECTED, "data": str(path)})
+    assert not vector_of(reply).any()
     assert path.stem not in str(reply)
     assert "contributed nothing" in capsys.readouterr().err
 
 
 def test_good_data_is_answered_with_counts(tmp_path: Path) -> None:
-    reply = answer_of({"model": "digits", "data": str(saved(tmp_path / "ok.npz", images(), [1] * 8))})
-    vector = read_answer(reply, asked().plan, reply.content["answer"]["plan"])  # type: ignore[arg-type]
-    assert vector.any()
+    reply = answer_of({**UNPROTECTED, "data": str(saved(tmp_path / "ok.npz", images(), [1] * 8))})
+    assert vector_of(reply).any()
 
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"model": "digits"}, {"model": "hiv-screening", "data": "/home/alice/clinic.npz"}],
-    ids=["nothing", "no data", "no such model"],
+    [
+        {},
+        UNPROTECTED,
+        {"model": "hiv-screening", "data": "/home/alice/clinic.npz", "unprotected": True},
+        {"model": "digits", "data": "/home/alice/clinic.npz"},
+        {"model": "digits", "data": "/home/alice/clinic.npz", "keys": "/home/alice/no-keys"},
+    ],
+    ids=["nothing", "no data", "no such model", "no keys", "keys that are missing"],
 )
 def test_a_node_that_is_not_set_up_says_a_constant(
-    config: dict[str, bool | float | int | str], capsys: pytest.CaptureFixture[str]
+    config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reply = answer_of(config)
     assert (reply.error.code, reply.error.reason) == (REFUSED, NOT_SET_UP)
+    assert "alice" not in str(reply)
     assert "covey: " in capsys.readouterr().err
 
 
@@ -102,6 +115,66 @@ def test_a_log_that_cannot_be_written_does_not_change_the_answer(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("sys.stderr.write", full)
-    reply = answer_of({"model": "digits", "data": str(tmp_path / "missing.npz")})
-    vector = read_answer(reply, asked().plan, reply.content["answer"]["plan"])  # type: ignore[arg-type]
-    assert not vector.any()
+    reply = answer_of({**UNPROTECTED, "data": str(tmp_path / "missing.npz")})
+    assert not vector_of(reply).any()
+
+
+# -- how a node is set up
+
+
+def enrolled(folder: Path, node: int = 2) -> Path:
+    """The keys of a node's device, on its disk."""
+    write_keys(
+        folder, Keys(Me(named(node), key("identity", node), public_of(ENROLMENT)), public_of(OPERATOR))
+    )
+    return folder
+
+
+def set_up(config: Config) -> Participant:
+    return participant_of_node(Context(1, 2, config, RecordDict(), {}))
+
+
+def test_an_enrolled_node_answers_protected_sums_only(tmp_path: Path) -> None:
+    data = saved(tmp_path / "ok.npz", images(), [1] * 8)
+    config: Config = {"model": "digits", "data": str(data), "keys": str(enrolled(tmp_path / "keys"))}
+    found = set_up(config)
+    assert (found.unprotected, found.pad_seconds) == (False, PAD_SECONDS)
+    assert isinstance(found.seeds, SystemSeeds)
+    noisy = masked(crowd(), multipliers={"validate": 1.0})
+    assert read_reply(answer_of(config, noisy))
+    assert (tmp_path / "keys" / "claims.json").exists()
+    again = answer_of(config, noisy)  # a new process with an empty memory
+    assert again.error.reason == "sum 1 was answered before at stage advertise"
+
+
+@pytest.mark.parametrize("masks", ["on", "none"])
+def test_an_enrolled_node_refuses_experiments(masks: str, tmp_path: Path) -> None:
+    data = saved(tmp_path / "ok.npz", images(), [1] * 8)
+    config: Config = {"model": "digits", "data": str(data), "keys": str(enrolled(tmp_path / "keys"))}
+    reply = answer_of(config, masked(crowd(), masks=masks))
+    assert "its owner has not allowed it" in str(reply.error.reason)
+    assert not answer_of({**config, "unprotected": True}, masked(crowd(), masks=masks)).has_error()
+
+
+def test_a_node_for_experiments_keeps_its_claims_beside_its_data(tmp_path: Path) -> None:
+    data = saved(tmp_path / "ok.npz", images(), [1] * 8)
+    config: Config = {**UNPROTECTED, "data": str(data)}
+    assert set_up(config).keys is None
+    assert vector_of(answer_of(config)).any()
+    assert (tmp_path / "ok-claims" / "claims.json").exists()
+    assert answer_of(config).error.reason == "sum 1 was answered before at stage advertise"
+
+
+def test_a_session_lives_in_the_nodes_context() -> None:
+    context = Context(1, 2, {}, RecordDict(), {})
+    memory = ContextMemory(context)
+    assert memory.session == b""
+    memory.session = b"secret"
+    assert ContextMemory(context).session == b"secret"
+    assert list(context.state) == ["covey"]
+
+
+@pytest.mark.parametrize("record", [ConfigRecord(), ConfigRecord({"session": "text"})])
+def test_a_strange_context_is_an_empty_memory(record: ConfigRecord) -> None:
+    context = Context(1, 2, {}, RecordDict({"covey": record}), {})
+    assert ContextMemory(context).session == b""

@@ -27,7 +27,7 @@ FACTS = CardFacts(
     devices=20,
     rounds=60,
     strategy="FedAdam, rate 0.03",
-    masked=True,
+    masks="on",
     noise="none",
     fp32=Measured(wilson(951, 1000), (wilson(30, 500), wilson(19, 500)), 17_246),
     int8=Measured(wilson(949, 1000), (wilson(31, 500), wilson(20, 500)), 7_783),
@@ -41,7 +41,7 @@ BARE = dataclasses.replace(
     data_citation=None,
     devices=None,
     rounds=None,
-    masked=None,
+    masks=None,
     noise=None,
     fp32=None,
     int8=None,
@@ -107,11 +107,24 @@ def test_a_measurement_without_examples_is_none() -> None:
     assert parsed(facts).eval_results is None
 
 
-def test_masks_and_noise_are_never_left_unsaid() -> None:
-    assert "**no**: the server could see" in card(dataclasses.replace(FACTS, masked=False))
-    assert "Masks (secure aggregation): not stated" in card(BARE)
-    spent = dataclasses.replace(FACTS, noise="Gaussian, multiplier 1.1", epsilon=3.2, delta=1e-5)
-    assert "ε = 3.2 at δ = 1e-05" in card(spent)
+@pytest.mark.parametrize(
+    ("masks", "told"),
+    [
+        ("on", "yes: the server saw sums only"),
+        ("elided", "**no**: a simulation skipped them, with every number as it would be with them"),
+        ("none", "**no**: the server could see each device's update"),
+        (None, "not stated"),
+    ],
+)
+def test_masks_are_never_left_unsaid(masks: str | None, told: str) -> None:
+    assert f"- Masks (secure aggregation): {told}\n" in card(dataclasses.replace(FACTS, masks=masks))
+
+
+def test_a_claim_of_privacy_is_the_runs_own_or_none() -> None:
+    assert "- Differential privacy: no ε is claimed\n" in card(FACTS)
+    claim = "ε = 3.2 against the server, 2.9 for the release, δ = 1e-05, unit device"
+    text = card(dataclasses.replace(FACTS, noise="skellam", privacy=claim))
+    assert f"- Noise: skellam\n- Differential privacy: {claim}\n" in text
 
 
 def test_synthetic_data_is_called_so() -> None:

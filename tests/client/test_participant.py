@@ -1,0 +1,281 @@
+"""What a device answers, what it refuses, and what it says when it does."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from flwr.app import Message
+
+from bent_grid import BentGrid
+from covey.errors import StateError
+from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
+from covey.plan import PolicyReference
+from covey.secagg.states import Claim, Me
+from covey_client.app import NOT_SET_UP, REFUSED
+from covey_client.claims import FileClaims, MemoryClaims
+from covey_client.participant import Keys, Participant
+from covey_client.seeds import SystemSeeds
+from covey_strategies.asking import Question
+from covey_strategies.protection import Operator, Protection
+from covey_strategies.wire import read_reply
+from digits_fleet import (
+    ENROLMENT,
+    EXPIRES,
+    GRADIENT,
+    NOISY,
+    OPERATOR,
+    STATISTICS,
+    TRAIN,
+    VALIDATE,
+    asking,
+    crowd,
+    key,
+    masked,
+    named,
+    operator,
+    parameters,
+    participant,
+    plan_of,
+    question,
+    resealed,
+)
+
+FLEET = crowd(12)
+NODES = list(FLEET.devices)
+SECRET: Mapping[str, Any] = {**NOISY, "seeded": False}
+NO_MASKS = "this device answers no plan without masks; its owner has not allowed it"
+NO_NOISE = "this device answers no plan without noise; its owner has not allowed it"
+
+
+def owned(**changes: Any) -> Participant:
+    """Node 2's device as a fleet has it: answers protected sums only."""
+    made = participant(2, FLEET.devices[2])
+    settings: dict[str, Any] = {"unprotected": False, "seeds": SystemSeeds(), **changes}
+    return replace(made, **settings)
+
+
+def asked(protection: Protection | None = None, task: Any = VALIDATE) -> Question:
+    return question(task, NODES, minimum=8, protection=protection)
+
+
+def reply_of(device: Participant, to: Question, *, grid: BentGrid | None = None) -> Message:
+    """What node 2 says to a question's first message."""
+    (reply,) = (grid or BentGrid({2: device})).deliver(to.messages()[:1])
+    return reply
+
+
+def refusal(device: Participant, to: Question) -> str:
+    reply = reply_of(device, to)
+    assert reply.has_error()
+    assert reply.error.code == REFUSED
+    return str(reply.error.reason)
+
+
+def changed(to: Question, trusted: Operator | None = None, **changes: Any) -> Question:
+    """The question with other things in its plan, properly signed."""
+    return resealed(to, msgspec.structs.replace(plan_of(to), **changes), trusted or FLEET.operator)
+
+
+# -- only protected sums, unless the owner says otherwise
+
+
+@pytest.mark.parametrize("task", [TRAIN, VALIDATE, STATISTICS], ids=["train", "validate", "statistics"])
+@pytest.mark.parametrize("masks", ["none", "elided"])
+@pytest.mark.parametrize("noise", [{}, SECRET], ids=["quiet", "noisy"])
+def test_a_plan_without_masks_is_refused(task: Any, masks: str, noise: Mapping[str, Any]) -> None:
+    protection = Protection(masks=masks, **noise)  # type: ignore[arg-type]
+    assert refusal(owned(), asked(protection, task)) == NO_MASKS
+    assert not reply_of(owned(unprotected=True), asked(protection, task)).has_error()
+
+
+def test_a_plan_without_noise_is_refused() -> None:
+    assert refusal(owned(), asked(masked(FLEET))) == NO_NOISE
+    assert not reply_of(owned(unprotected=True), asked(masked(FLEET))).has_error()
+
+
+def test_a_plan_with_both_is_answered() -> None:
+    assert read_reply(reply_of(owned(), asked(masked(FLEET, **SECRET))))
+
+
+def test_a_device_without_keys_takes_no_part_in_masked_sums() -> None:
+    to = asked(masked(FLEET, **SECRET))
+    assert refusal(owned(keys=None, unprotected=True), to) == "this device has no keys for masked sums"
+
+
+def test_noise_from_a_seed_is_for_simulations() -> None:
+    real = operator(NODES, simulation=False)
+    seeded = asked(masked(FLEET, operator=real, **NOISY))
+    assert refusal(owned(), seeded) == "noise from a seed in a fleet that is no simulation"
+    assert not reply_of(owned(), asked(masked(FLEET, **NOISY))).has_error()
+    assert not reply_of(owned(), asked(masked(FLEET, operator=real, **SECRET))).has_error()
+
+
+# -- whom it believes
+
+
+def test_another_operators_plan_is_refused() -> None:
+    strange = replace(FLEET.operator, private=key("another operator"))
+    assert refusal(owned(), asked(masked(FLEET, operator=strange, **SECRET))) == (
+        "a signature (plan) that does not hold"
+    )
+
+
+def rostered(enrolment: bytes = ENROLMENT, *, expires: int = EXPIRES, nodes: Any = NODES) -> Operator:
+    certificates = tuple(
+        Certificate(named(node), public_of(key("identity", node)), expires) for node in nodes
+    )
+    sent = sign_roster(Roster("digits", 1, expires, True, certificates), enrolment)
+    return Operator(OPERATOR, read_roster(sent, public_of(enrolment), now=0, least_serial=0), sent)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [
+        (rostered(key("another enrolment")), "a signature (roster) that does not hold"),
+        (rostered(expires=1), "expired"),
+        (rostered(nodes=NODES[1:]), "is not in roster"),
+    ],
+    ids=["another enrolment key's", "expired", "without this device"],
+)
+def test_a_roster_that_does_not_hold_is_refused(trusted: Operator, told: str) -> None:
+    assert told in refusal(owned(), asked(masked(FLEET, operator=trusted, **SECRET)))
+
+
+def test_an_older_roster_than_one_seen_is_refused() -> None:
+    """Who was revoked since would be in it."""
+    device, run = owned(), asking(minimum=8)
+    newer, older = (masked(FLEET, operator=operator(NODES, serial=serial), **SECRET) for serial in (5, 4))
+    grid = BentGrid({2: device})
+    for protection, good in ((newer, True), (older, False), (newer, True)):
+        to = replace(run, protection=protection).question(grid, 1, VALIDATE, parameters(), NODES)
+        assert reply_of(device, to, grid=grid).has_error() != good
+    assert device.claims.least_serial == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"deadline": 1}, "the plan's deadline was"),
+        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "the plan appeals to a policy"),
+        ({"roster": msgspec.structs.replace(FLEET.operator.reference, serial=2)}, "for another roster"),
+        ({"roster": msgspec.structs.replace(FLEET.operator.reference, sha256="0" * 64)}, "another roster"),
+        ({"masks": "none", "suite": None, "roster": None}, "a plan without masks in an envelope"),
+        ({"model": "wrist"}, "the plan is for model wrist"),
+    ],
+    ids=["too late", "policy", "another serial", "another roster", "no masks", "another model"],
+)
+def test_what_a_signed_plan_may_not_say(changes: dict[str, Any], told: str) -> None:
+    assert told in refusal(owned(), changed(asked(masked(FLEET, **SECRET)), **changes))
+
+
+def test_a_signed_plan_under_another_kind_of_message_is_refused() -> None:
+    (message, *_) = asked(masked(FLEET, **SECRET)).messages()
+    disguised = Message(message.content, 2, "train.advertise")
+    (reply,) = BentGrid({2: owned()}).deliver([disguised])
+    assert reply.error.reason == "a plan under another kind of message"
+
+
+def test_refusals_do_not_depend_on_data() -> None:
+    """Devices with other data, and one whose data cannot be read, say the same."""
+
+    class Unreadable:
+        @property
+        def train(self) -> Any:
+            raise ValueError("patient 17")
+
+        held_out = train
+
+    other = [
+        owned(device=replace(FLEET.devices[2], data=FLEET.devices[5].data)),
+        owned(device=replace(FLEET.devices[2], data=Unreadable())),
+    ]
+    for to in (asked(masked(FLEET)), changed(asked(masked(FLEET, **SECRET)), model="wrist"), asked()):
+        assert len({refusal(each, to) for each in (owned(), *other)}) == 1
+
+
+# -- once
+
+
+@pytest.mark.parametrize(
+    "protection", [Protection(**NOISY), masked(FLEET, **SECRET)], ids=["clear", "masked"]
+)
+def test_a_plan_that_arrives_twice_gets_the_same_bytes(protection: Protection) -> None:
+    device = owned(unprotected=True)
+    grid, to = BentGrid({2: device}), asked(protection)
+    first, second = (read_reply(reply_of(device, to, grid=grid)) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "protection", [Protection(**NOISY), masked(FLEET, **SECRET)], ids=["clear", "masked"]
+)
+def test_another_plan_of_the_same_sum_is_refused(protection: Protection) -> None:
+    """Two answers with one noise, or with two, would tell more than was accounted for."""
+    device = owned(unprotected=True)
+    grid = BentGrid({2: device})
+    reply_of(device, asked(protection), grid=grid)
+    for task in (TRAIN, STATISTICS):
+        reply = reply_of(device, asked(protection, task), grid=grid)
+        assert reply.error.reason == "sum 1 was answered before at stage advertise"
+
+
+@pytest.mark.parametrize(
+    "protection", [Protection(**NOISY), masked(FLEET, **SECRET)], ids=["clear", "masked"]
+)
+def test_a_restarted_device_opens_no_plan_again(protection: Protection, tmp_path: Path) -> None:
+    """Its memory is empty and its process new; what stands on its disk is all it knows."""
+    path, to = tmp_path / "claims.json", asked(protection)
+    assert not reply_of(owned(unprotected=True, claims=FileClaims(path)), to).has_error()
+    for _ in range(2):
+        again = owned(unprotected=True, claims=FileClaims(path))
+        assert refusal(again, to) == "sum 1 was answered before at stage advertise"
+
+
+def test_nothing_is_sent_that_could_not_be_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(MemoryClaims):
+        def claim(self, claim: Claim) -> None:
+            raise OSError(28, f"No space left for {claim.run} on /home/alice")
+
+    for protection in (Protection(**NOISY), masked(FLEET, **SECRET)):
+        assert refusal(owned(unprotected=True, claims=Full()), asked(protection)) == NOT_SET_UP
+        assert "/home/alice" in capsys.readouterr().err
+
+
+def test_damaged_claims_are_told_to_the_owner_only(capsys: pytest.CaptureFixture[str]) -> None:
+    class Damaged(MemoryClaims):
+        @property
+        def least_serial(self) -> int:
+            raise StateError("/home/alice/claims.json is damaged")
+
+    assert refusal(owned(claims=Damaged()), asked(masked(FLEET, **SECRET))) == NOT_SET_UP
+    assert "damaged" in capsys.readouterr().err
+
+
+# -- how long it takes
+
+
+def test_only_sampled_steps_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    now = iter(range(0, 1000, 7))  # every look at the clock is seven seconds later
+    clock = SimpleNamespace(monotonic=lambda: float(next(now)), sleep=slept.append, time=lambda: 1.0)
+    monkeypatch.setattr("covey_client.participant.time", clock)
+    device = owned(pad_seconds=5.0)
+    noisy = masked(FLEET, **SECRET)
+    reply_of(device, asked(noisy))
+    assert slept == []
+    reply_of(owned(pad_seconds=5.0), asked(replace(noisy, unit="example"), GRADIENT))
+    assert slept == [3.0]  # to ten seconds
+    reply_of(owned(), asked(replace(noisy, unit="example"), GRADIENT))
+    assert slept == [3.0]
+
+
+def test_a_participants_keys_are_not_shown() -> None:
+    device = owned()
+    assert device.keys is not None
+    assert device.keys == Keys(Me(named(2), key("identity", 2), public_of(ENROLMENT)), public_of(OPERATOR))
+    assert key("identity", 2).hex() not in repr(device)
+    assert repr(key("identity", 2)) not in repr(device)
