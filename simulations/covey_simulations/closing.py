@@ -32,7 +32,7 @@ def _alone(found: Summary, folder: RunFolder) -> list[str]:
         _line("accuracy", _accuracies(found)),
         _line("package", f"{_package(found)}{_latency(found)}"),
         _line("sent", f"by each device: {_sent(folder)}"),
-        *_protection(found.privacy),
+        *_protection(found),
         _line("model", f"sha256 {found.model_sha256}"),
         _line("figures", f"{path / 'summary.json'}, {path / 'metrics.csv'}"),
     ]
@@ -50,7 +50,7 @@ def _compared(found: Summary, folder: RunFolder, beside: Beside) -> list[str]:
     }
     return [
         *(_line(name, f"{left:{COLUMN}s} {right}") for name, (left, right) in pairs.items()),
-        *_protection(found.privacy),
+        *_protection(found),
         _line("package", _package(found)),
         _line("model", f"sha256 {found.model_sha256}"),
     ]
@@ -60,10 +60,13 @@ def _line(name: str, text: str) -> str:
     return f"{name:{NAME}s}{text}"
 
 
-def _protection(privacy: Privacy) -> list[str]:
+def _protection(found: Summary) -> list[str]:
     """The statement, broken between its clauses."""
+    clauses = found.privacy.statement.split("; ")
+    if found.simulation and found.privacy.noise != "none" and not found.privacy.simulated:
+        clauses.append("SIMULATION: the noise is as on a fleet, and this machine holds all data")
     lines: list[str] = []
-    for clause in privacy.statement.split("; "):
+    for clause in clauses:
         if lines and len(lines[-1]) + len(clause) + 2 <= WIDTH - NAME:
             lines[-1] = f"{lines[-1]}; {clause}"
         else:

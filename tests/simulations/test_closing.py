@@ -104,6 +104,12 @@ def test_it_claims_what_the_summary_claims(run: Ended) -> None:
     assert "SIMULATION: noise from a seed protects nobody" in claimed
 
 
+def test_noise_of_the_operating_system_is_no_less_a_simulation(run: Ended) -> None:
+    privacy = msgspec.structs.replace(run.summary.privacy, simulated=False, statement="masked sums; ε = 4")
+    claimed = protection(run.lines(privacy=privacy))
+    assert claimed.endswith("; SIMULATION: the noise is as on a fleet, and this machine holds all data")
+
+
 def test_without_masks_and_noise_it_shouts(run: Ended) -> None:
     bare = privacy_of([row | {"noise": None, "masks": "none"} for row in sums()], 1e-5)
     claimed = protection(run.lines(privacy=bare))
