@@ -210,7 +210,7 @@ def divided(
 
 CROWD = crowd(24)
 WAYS: Mapping[str, Callable[..., Protection]] = {
-    "on": lambda **more: masked(CROWD, largest=12, **more),
+    "on": lambda **more: masked(CROWD, largest=19, **more),
     "elided": lambda **more: Protection(masks="elided", largest=10, **more),
 }
 

@@ -12,6 +12,7 @@ from covey.noise.removal import LARGEST_TOLERANCE
 from covey.plan import Gradient, Noise, Plan, Statistics, Suite, Task, Validate
 from covey.planner.cohort import Assumptions, cohort_for, minimum_for
 from covey_models.zoo.digits import MODEL
+from covey_strategies.cohort import divide
 from covey_strategies.protection import Operator, Protection, kind_of
 from covey_strategies.queries.answer import parts
 from digits_fleet import GRADIENT, STATISTICS, TRAIN, VALIDATE, operator, parameters
@@ -199,6 +200,11 @@ def test_a_cohort_that_masks_cannot_serve_is_refused(cohort: int, minimum: int, 
     with pytest.raises(InputError, match=told) as caught:
         masked(bare(VALIDATE, cohort=cohort, minimum=minimum))
     assert caught.value.hint
+
+
+@given(st.integers(10, 600), st.integers(19, 200))
+def test_every_part_of_a_division_is_enough_for_masks(devices: int, largest: int) -> None:
+    assert min(map(len, divide(range(devices), largest, 1, 1))) >= min(devices, 10)
 
 
 def test_a_minimum_without_an_honest_majority_is_refused() -> None:
