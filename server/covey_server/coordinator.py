@@ -127,9 +127,11 @@ class Coordinator:
 
         The last round has them, unless it asked a cohort only or the run was resumed after it.
         """
-        if strategy.validate_sum is not None and not self._file.federation.devices_per_round:
-            return strategy.validate_sum
-        everyone = Private(strategy.inner, replace(strategy.asking, size=0), strategy.recipes)
+        if not self._file.federation.devices_per_round:
+            return strategy.validate_sum or self._validate(strategy, state.round, state.parameters)
+        # the federation's minimum is of a round's cohort; of all devices that are connected more must answer
+        asking = replace(strategy.asking, size=0, minimum=0)
+        everyone = Private(strategy.inner, asking, strategy.recipes)
         return self._validate(everyone, state.round, state.parameters)
 
     def _begin(self) -> Checkpoint:

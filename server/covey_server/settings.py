@@ -38,6 +38,11 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     standardise: bool = True
     round_timeout: Positive = 3600.0
 
+    def __post_init__(self) -> None:
+        """Refuse the one number between "follows from dropouts" and a sum."""
+        if self.minimum_devices == 1:
+            raise ValueError("minimum_devices is 0, or at least 2: a sum over one device is its answer")
+
 
 class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What protects the sums. How much noise has no default: epsilon, or multipliers, or noise = false.

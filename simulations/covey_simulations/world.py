@@ -5,6 +5,7 @@ from pathlib import Path
 
 from covey.errors import ConfigError, InputError
 from covey.plan import SMALLEST_COHORT
+from covey.planner.cohort import Assumptions, cohort_for
 from covey.seeds import generator
 from covey_models.model import Model
 from covey_models.registry import find, from_file
@@ -15,6 +16,7 @@ from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
 from covey_simulations.fleet import Fleet, check_fit, fleet
 from covey_simulations.settings import SimulationFile
+from covey_strategies.cohort import minimum_of
 from covey_strategies.protection import Protection
 
 
@@ -68,17 +70,32 @@ def read(file: SimulationFile) -> Scenario:
     model = resolve(file.model)
     data = load(file.data, generator(file.seed, "data"))
     check_fit(data, model)
-    _check_masks(file, len(data.devices))
-    return Scenario(file, data, model, protection(file, model, None, seeded=not file.private_noise))
+    protected = protection(file, model, None, seeded=not file.private_noise)
+    if protected.masks == "on":
+        _check_masks(file, protected, len(data.devices))
+    return Scenario(file, data, model, protected)
 
 
-def _check_masks(file: SimulationFile, devices: int) -> None:
-    asked = min(file.federation.devices_per_round or devices, devices)
-    if file.privacy.masks is True and asked < SMALLEST_COHORT:
+def _check_masks(file: SimulationFile, protected: Protection, devices: int) -> None:
+    """Rounds ask a cohort; at the end all devices validate."""
+    federation = file.federation
+    asked = min(federation.devices_per_round or devices, devices)
+    if asked < SMALLEST_COHORT:
         raise InputError(
             f"{asked} devices in a sum do not hide one another, masks need {SMALLEST_COHORT}",
             hint='ask more devices, or set [privacy] masks = "elided" for the same numbers without masks',
         )
+    final = [(devices, 0)] if federation.devices_per_round else []
+    for size, minimum in [(asked, federation.minimum_devices), *final]:
+        for part in _parts(size, protected.largest):
+            fewest = minimum_of(part, minimum, file.privacy.dropouts, protected)
+            cohort_for(Assumptions(part, protected.corrupt, minimum=fewest, profile=protected.profile))
+
+
+def _parts(devices: int, largest: int) -> set[int]:
+    """Sizes of the sums that so many devices are divided into."""
+    parts = -(-devices // largest)
+    return {devices // parts, -(-devices // parts)}
 
 
 def populate(scenario: Scenario, folder: RunFolder) -> World:

@@ -70,6 +70,10 @@ rounds = 2
 validate_every = 1
 standardise = false
 
+[privacy]
+masks = false
+noise = false
+
 [central]
 epochs = 1
 
@@ -148,7 +152,11 @@ def untouched(folder: Path) -> Iterator[None]:
         ("fedaration.rounds=3", "fedaration", "unknown key; did you mean federation?"),
         ("federation.rounds=three", "federation.rounds", "expected `int`"),
         ("federation.rounds=0", "federation.rounds", "`int` >= 1"),
-        ("federation.minimum_devices=1", "federation.minimum_devices", "`int` >= 2"),
+        ("federation.minimum_devices=1", "federation", "minimum_devices is 0, or at least 2"),
+        ("privacy.masks=maybe", "privacy.masks", "invalid"),
+        ("privacy.epsilonn=3", "privacy.epsilonn", "unknown key; did you mean epsilon?"),
+        ("privacy.epsilon=0", "privacy.epsilon", "`float` > 0"),
+        ("privacy.unit=person", "privacy.unit", "invalid enum value 'person'"),
         ("training.momentum=1.0", "training.momentum", "`float` < 1.0"),
         ("training.learning_rate=-0.1", "training.learning_rate", "`float` > 0"),
         ("strategy.name=fedsgd", "strategy.name", "invalid enum value 'fedsgd'"),
@@ -198,6 +206,38 @@ def test_a_file_or_an_option_that_cannot_be_used(
     with untouched(tmp_path):
         line = terminal.refused(BAD_INPUT, "simulate", *words)
     assert said in line
+
+
+# Privacy
+
+ONE_OF_THREE = "say how much noise: epsilon = 8, or multipliers, or noise = false for an experiment"
+SILENT = small.TOML.replace("train_multiplier", "# ").replace("statistics_multiplier", "# ")
+SILENT = SILENT.replace("validate_multiplier", "# ")
+
+
+def test_how_much_noise_must_be_said(terminal: Terminal, stopped: Path, tmp_path: Path) -> None:
+    (tmp_path / "silent.toml").write_text(SILENT, "utf-8")
+    with untouched(stopped.parent):  # the earlier run of that name is not even moved
+        line = terminal.refused(BAD_INPUT, "simulate", "silent.toml")
+    assert line == f"covey: [privacy]: epsilon: {ONE_OF_THREE}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["privacy.epsilon=3"], ONE_OF_THREE),
+        (["privacy.masks=true"], "3 devices in a sum do not hide one another, masks need 10 -> ask more"),
+        ([*small.CROWD, "federation.minimum_devices=5"], "minimum"),
+        ([*small.CROWD, "privacy.dropouts=0.9"], "lower dropouts to "),
+        (["privacy.unit=example"], "[training]: gradient_clip: "),
+        (["privacy.unit=example", "training.gradient_clip=1.0"], "[training]: expected_batch: "),
+    ],
+)
+def test_privacy_that_cannot_be_had_is_said_before_anything_is_touched(
+    terminal: Terminal, stopped: Path, overrides: list[str], said: str
+) -> None:
+    with untouched(stopped.parent):
+        assert said in terminal.refused(BAD_INPUT, "simulate", "small.toml", *small.sets(*overrides))
 
 
 # Models

@@ -22,6 +22,7 @@ import pytest
 import crashing
 import small_federation as small
 from covey_client import slots
+from sum_rows import recomputed
 
 RUN = Path(small.NAME)
 
@@ -178,6 +179,7 @@ def _finish(
     else:
         assert forks.go_on(runs, draw=draw)["status"] == 0, f"{where}: {forks.log()}"
     assert small.outcome(runs / RUN) == uninterrupted.outcome, where
+    check_book(runs / RUN, uninterrupted)
 
 
 def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(
@@ -194,6 +196,7 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(
     assert statuses[-1] == 0, forks.log()
     assert statuses[:-1].count(-signal.SIGKILL) == len(statuses) - 1 >= 3
     assert small.outcome(runs / RUN) == uninterrupted.outcome
+    check_book(runs / RUN, uninterrupted)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -249,9 +252,60 @@ def test_a_half_written_line_is_dropped_and_only_it(
     assert torn.count(b"\n") == 1
     assert not torn.endswith(b"\n")
     assert forks.go_on(runs)["status"] == 0
-    asked = [(row["round"], row["kind"]) for row in small.rows(runs / RUN / "sums.jsonl")]
+    asked = [(row["round"], row["kind"]) for row in reserved(runs / RUN)]
     round_2 = [(2, "train"), (2, "validate")]
     assert asked == [(0, "statistics"), (1, "train"), (1, "validate"), *round_2, *round_2]  # round 2 twice
+
+
+def test_a_half_written_reserve_was_not_made_and_its_number_is_free(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    fatal = [n for n, step in enumerate(uninterrupted.steps) if step == "append small/sums.jsonl"][4]
+    runs = tmp_path / "runs"
+    forks.begin(runs, fatal=fatal, moment="within")
+    torn = (runs / RUN / "sums.jsonl").read_bytes()
+    assert torn.count(b"\n") == 4  # the third sum's reserve is torn: nobody was asked
+    assert forks.go_on(runs)["status"] == 0
+    asked = [(row["sum"], row["round"], row["kind"]) for row in reserved(runs / RUN)]
+    assert asked[:3] == [(1, 0, "statistics"), (2, 1, "train"), (3, 1, "train")]
+
+
+def test_a_reserve_that_was_made_is_paid_though_nobody_was_asked(
+    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    fatal = [n for n, step in enumerate(uninterrupted.steps) if step == "append small/sums.jsonl"][4]
+    runs = tmp_path / "runs"
+    forks.begin(runs, fatal=fatal, moment="after")
+    assert forks.go_on(runs)["status"] == 0
+    rows = small.rows(runs / RUN / "sums.jsonl")
+    (aborted,) = (row for row in rows if row["event"] == "abort")
+    assert (aborted["sum"], aborted["reason"]) == (3, "the server stopped before the sum was opened")
+    asked = [(row["sum"], row["round"], row["kind"]) for row in reserved(runs / RUN)]
+    assert asked[1:5] == [(2, 1, "train"), (3, 1, "validate"), (4, 1, "train"), (5, 1, "validate")]
+    told, whole = (small.summary(run)["privacy"] for run in (runs / RUN, uninterrupted.run))
+    assert told["unopened"] == 1
+    assert told["sums"] == whole["sums"] | {"train": 3, "validate": 3}
+    assert told["epsilon_server"] > whole["epsilon_server"]
+    assert small.outcome(runs / RUN) == uninterrupted.outcome
+
+
+def reserved(run: Path) -> list[dict[str, Any]]:
+    return [row for row in small.rows(run / "sums.jsonl") if row["event"] == "reserve"]
+
+
+def check_book(run: Path, uninterrupted: Uninterrupted) -> None:
+    """Every number was used once, every sum has one end, and what is claimed counts all of them."""
+    rows = small.rows(run / "sums.jsonl")
+    numbers = [row["sum"] for row in rows if row["event"] == "reserve"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    ends = [row["sum"] for row in rows if row["event"] != "reserve"]
+    assert sorted(ends) == numbers
+    whole, told = (small.summary(each)["privacy"] for each in (uninterrupted.run, run))
+    again = len(numbers) > len(reserved(uninterrupted.run))
+    for view in ("server", "release"):
+        before, after = (each[f"epsilon_{view}"] for each in (whole, told))
+        assert (after > before) if again else (after == before)
+        assert after == pytest.approx(recomputed(rows, told["delta"], view), rel=1e-6)
 
 
 def _killed_at(times: Sequence[float], begin: Sequence[str], resume: Sequence[str], folder: Path) -> int:

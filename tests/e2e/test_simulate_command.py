@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 import small_federation as small
+from covey_cli.main import run
 from covey_client import slots
+from sum_rows import View, recomputed
 
 QUICK = small.sets(*small.QUICK)
 
@@ -22,8 +25,7 @@ KEYS = {
     "model": str,
     "rounds": int,
     "devices": int,
-    "masks": str,
-    "noise": str,
+    "privacy": dict,
     "accuracy_federated": float,
     "accuracy_central": float,
     "accuracy_fp32": float,
@@ -33,6 +35,20 @@ KEYS = {
     "package_bytes": int,
     "latency_p50_us": float,
     "seconds": float,
+}
+
+
+CLAIMS = {
+    "masks": str,
+    "noise": str,
+    "simulated": bool,
+    "unit": str,
+    "delta": float,
+    "epsilon_server": float,
+    "epsilon_release": float,
+    "sums": dict,
+    "unopened": int,
+    "statement": str,
 }
 
 
@@ -70,11 +86,11 @@ def test_nothing_is_said_on_stderr(done: Done) -> None:
     assert done.process.stderr == ""
 
 
-def test_the_closing_text_has_at_most_ten_lines(done: Done) -> None:
+def test_the_closing_text_has_at_most_twelve_lines(done: Done) -> None:
     lines = done.process.stdout.splitlines()
     closing = [line for line in lines[lines.index("report") + 1 :] if line]
-    assert 5 <= len(closing) <= 10
-    assert [line.split()[0] for line in closing[:-1]] == [
+    assert 5 <= len(closing) <= 12
+    assert [line.split()[0] for line in closing[:-1] if not line.startswith(" ")] == [
         "trained",
         "accuracy",
         "package",
@@ -90,7 +106,9 @@ def test_the_closing_text_says_what_the_summary_says(done: Done) -> None:
     assert told["model_sha256"] in text
     for key in ("accuracy_federated", "accuracy_central", "accuracy_fp32", "accuracy_int8"):
         assert f"{told[key]:.1%}" in text
-    assert "masks: none, noise: none" in text
+    for clause in told["privacy"]["statement"].split("; "):
+        assert clause in text
+    assert "SIMULATION: noise from a seed protects nobody" in text
     for path in ("runs/small/small.covey", "runs/small/summary.json", "runs/small/metrics.csv"):
         assert path in text
         assert (done.folder / path).is_file()
@@ -109,6 +127,7 @@ def test_output_that_is_no_terminal_has_a_line_a_round_and_no_escape_codes(done:
 def test_the_summary_has_every_documented_key(done: Done) -> None:
     told = done.summary
     assert {key: type(value) for key, value in told.items()} == KEYS
+    assert {key: type(value) for key, value in told["privacy"].items()} == CLAIMS
     assert told["name"] == "small"
     assert told["simulation"] is True
     assert (told["rounds"], told["devices"]) == (2, 3)
@@ -117,7 +136,7 @@ def test_the_summary_has_every_documented_key(done: Done) -> None:
     assert told["latency_p50_us"] > 0
     for key in ("accuracy_federated", "accuracy_central", "accuracy_fp32", "accuracy_int8"):
         assert 0.2 < told[key] <= 1  # ten digits: guessing is right in a tenth
-    assert told["accuracy_fp32"] == pytest.approx(told["accuracy_federated"])
+    assert told["accuracy_fp32"] == pytest.approx(told["accuracy_federated"], abs=0.01)  # a noisy query
 
 
 def test_the_last_validation_is_the_summarys_accuracy(done: Done) -> None:
@@ -136,16 +155,29 @@ def test_metrics_csv_and_jsonl_agree(done: Done) -> None:
 
 def test_every_sum_is_on_record(done: Done) -> None:
     rows = small.rows(done.run / "sums.jsonl")
-    assert [(row["round"], row["kind"]) for row in rows] == [
+    asked, opened = ([row for row in rows if row["event"] == event] for event in ("reserve", "settle"))
+    assert [(row["round"], row["kind"]) for row in asked] == [
         (0, "statistics"),
         (1, "train"),
         (1, "validate"),
         (2, "train"),
         (2, "validate"),
     ]
-    for row in rows:
-        assert row["devices"] == row["asked"] == 3
+    assert [row["sum"] for row in rows] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert {row["devices"] for row in opened} == {3}
+    for row in asked:
+        assert row["asked"] == 3
         assert row["bytes_per_device"] == 4 * row["elements"] == 4 * sum(p["length"] for p in row["parts"])
+
+
+@pytest.mark.parametrize("view", ["server", "release"])
+def test_the_epsilon_of_the_summary_follows_from_the_sums_on_record(done: Done, view: View) -> None:
+    told, rows = done.summary["privacy"], small.rows(done.run / "sums.jsonl")
+    found = told[f"epsilon_{view}"]
+    assert found == pytest.approx(recomputed(rows, told["delta"], view), rel=1e-6)
+    assert told["epsilon_release"] <= told["epsilon_server"]
+    assert (told["masks"], told["noise"], told["simulated"]) == ("elided", "skellam", True)
+    assert told["sums"] == {"statistics": 1, "train": 2, "validate": 2}
 
 
 def test_the_package_verifies_with_the_runs_key(done: Done) -> None:
@@ -201,6 +233,44 @@ def test_another_seed_gives_another_model_and_the_earlier_run_is_moved_aside(
     assert found == kept
     assert "seed = 4" in (runs / "small" / "config.toml").read_text("utf-8")
     assert small.summary(runs / "small")["model_sha256"] != done.summary["model_sha256"]
+
+
+Again = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Again:
+    """One round of the small federation under another name, in this process: its summary and its output."""
+    monkeypatch.chdir(tmp_path)
+    small.write(tmp_path)
+
+    def simulate(name: str, *overrides: str) -> dict[str, Any]:
+        words = [*QUICK, *small.sets(f"name={name}", "federation.rounds=1", *overrides)]
+        assert run(["simulate", "small.toml", *words]) == 0
+        return small.summary(tmp_path / "runs" / name) | {"printed": capsys.readouterr().out}
+
+    return simulate
+
+
+def test_masked_runs_repeat_and_private_noise_does_not(again: Again) -> None:
+    one, same = (again(name, *small.CROWD) for name in ("one", "same"))
+    private = again("private", *small.CROWD, "private_noise=true")
+    assert one["model_sha256"] == same["model_sha256"] != private["model_sha256"]
+    assert (one["privacy"]["masks"], one["privacy"]["simulated"]) == ("on", True)
+    assert private["privacy"]["simulated"] is False
+    assert private["privacy"]["epsilon_server"] == one["privacy"]["epsilon_server"]
+    assert "masked sums: the server saw no single answer" in one["printed"]
+    assert "SIMULATION: the noise is as on a fleet" in private["printed"]
+
+
+def test_a_run_without_masks_and_noise_shouts(again: Again, tmp_path: Path) -> None:
+    told = again("bare", "privacy.masks=false", "privacy.noise=false")
+    for text in (told["printed"], told["privacy"]["statement"]):
+        assert "NO MASKS: the server saw every answer" in text
+        assert "NO NOISE: no differential privacy" in text
+    assert told["privacy"]["epsilon_server"] is None
+    report = (tmp_path / "runs/bare/report.html").read_text("utf-8")
+    assert "protected the devices" in report
 
 
 @pytest.mark.long

@@ -448,3 +448,16 @@ def test_dp_sgd_steps_train_a_model(tmp_path: Path) -> None:
         *[("gradient", 0.5, "example")] * 8,
         ("validate", 1.0, "example"),
     ]
+
+
+def test_a_minimum_of_the_rounds_cohort_is_not_one_of_all_devices(tmp_path: Path) -> None:
+    fleet = crowd(16)
+    table = {"rounds": 1, "devices_per_round": 10, "minimum_devices": 7, "standardise": False}
+    decided = file(federation=table, privacy={"masks": True})
+    coordinator(tmp_path / "a", decided, fleet=fleet).run()
+    rows = asked(RunFolder.open(tmp_path / "a"))
+    assert [(row["kind"], row["asked"], row["minimum"]) for row in rows] == [
+        ("train", 10, 7),
+        ("validate", 10, 7),
+        ("validate", 16, 11),  # a majority of sixteen is more than seven
+    ]

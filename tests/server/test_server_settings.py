@@ -170,6 +170,11 @@ def test_a_value_out_of_range_is_named(table: str, key: str, value: object) -> N
     assert caught.value.key == f"{table}.{key}"
 
 
+def test_a_sum_over_one_device_is_none() -> None:
+    with pytest.raises(ConfigError, match="minimum_devices is 0, or at least 2"):
+        file(federation={"minimum_devices": 1})
+
+
 @pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "..", "a b", "a\n", "a" * 64])
 def test_a_run_is_named_so_that_its_name_is_a_folder(name: str) -> None:
     plain = {"name": name, "model": {"name": "digits"}, "federation": {"rounds": 1}}
