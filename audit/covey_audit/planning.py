@@ -10,9 +10,9 @@ import typer
 from covey.accounting import checks
 from covey.accounting.composition import MOST_SUMS
 from covey.errors import InputError
-from covey.planner import Assumptions, Query, Run, Unit, design
+from covey.plan import Profile, Unit
+from covey.planner import Assumptions, Query, Run, design
 from covey.planner.calibrate import Kind
-from covey.planner.cohort import Profile
 from covey_audit.plan_table import as_json, print_plan
 
 

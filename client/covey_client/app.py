@@ -15,10 +15,10 @@ from flwr.clientapp import ClientApp
 
 from covey.errors import ConfigError, ProtocolError
 from covey_client.claims import FileClaims
-from covey_client.keys import read_keys
 from covey_client.local_data import FileData
 from covey_client.participant import Participant, begin, go_on
 from covey_client.seeds import SystemSeeds
+from covey_io.device_keys import read_keys
 from covey_models.registry import find
 from covey_strategies.queries.device import Device
 from covey_strategies.wire import CATEGORIES, STAGES, Asked, check_kind, read, reply_message

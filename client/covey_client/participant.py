@@ -22,29 +22,17 @@ from covey.plan import Gradient, Plan
 from covey.secagg import device as machine
 from covey.secagg import states
 from covey.secagg.envelope import Opened, Trust, open_envelope
-from covey.secagg.states import AnyState, Claim, Effect, Me, Open, Request, Send
+from covey.secagg.states import AnyState, Claim, Effect, Open, Request, Send
 from covey.stream import Stream
 from covey_client.claims import Claims
 from covey_client.seeds import Seeds
+from covey_io.device_keys import Keys
 from covey_models.training import parameters_of
 from covey_strategies.queries.answer import answer
 from covey_strategies.queries.device import Device
 from covey_strategies.wire import Asked, Requested, read_parameters
 
 CheckKind = Callable[[Plan], None]
-
-
-@dataclass(frozen=True)
-class Keys:
-    """A device's identity and whom it believes.
-
-    Attributes:
-        me: Its name and identity key.
-        operator: Public key that signs plans.
-    """
-
-    me: Me
-    operator: bytes
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 DIR/enrolment/enrolment.key   certifies devices; keep it away from the server and from devices
 DIR/operator/                 for the server's host: operator.key, enrolment.pub, roster
-DIR/devices/NAME/             for one device each; see `covey_client.keys`
+DIR/devices/NAME/             for one device each; see `covey_io.device_keys`
 """
 
 import os
@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from covey.errors import InputError
 from covey.identity import Certificate, Roster, public_of, sign_roster
+from covey.secagg.states import Me
 from covey_io import durable
+from covey_io.device_keys import Keys, write_keys
 
 DAY = 24 * 3600
 
@@ -47,7 +47,8 @@ def make_fleet(folder: Path, name: str, devices: Sequence[str], days: int) -> No
     _public(folder / "operator" / "enrolment.pub", enrolment)
     durable.replace(folder / "operator" / "roster", signed)
     for device, identity in identities.items():
-        _device(folder / "devices" / device, device, identity, operator, enrolment)
+        me = Me(device, identity, public_of(enrolment))
+        write_keys(folder / "devices" / device, Keys(me, public_of(operator)))
 
 
 def _roster(name: str, identities: dict[str, bytes], until: int) -> Roster:
@@ -55,13 +56,6 @@ def _roster(name: str, identities: dict[str, bytes], until: int) -> Roster:
         Certificate(device, public_of(identity), until) for device, identity in identities.items()
     )
     return Roster(name, 1, until, False, certificates)
-
-
-def _device(folder: Path, name: str, identity: bytes, operator: bytes, enrolment: bytes) -> None:
-    _private(folder / "identity.key", identity)
-    _public(folder / "operator.pub", operator)
-    _public(folder / "enrolment.pub", enrolment)
-    durable.replace(folder / "device.json", msgspec.json.encode({"device": name}) + b"\n")
 
 
 def _private(path: Path, key: bytes) -> None:

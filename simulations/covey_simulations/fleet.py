@@ -13,9 +13,10 @@ from covey.secagg.states import Me
 from covey.seeds import derive
 from covey_client.app import build
 from covey_client.claims import MemoryClaims
-from covey_client.participant import Keys, Participant
+from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
 from covey_io import durable
+from covey_io.device_keys import Keys
 from covey_models.model import Model
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.grid import SERVER, InProcessGrid

@@ -12,9 +12,9 @@ from covey import clear, ring
 from covey.identity import public_of
 from covey.secagg.states import Me
 from covey_client.app import NOT_SET_UP, PAD_SECONDS, REFUSED, ContextMemory, build, participant_of_node
-from covey_client.keys import write_keys
-from covey_client.participant import Keys, Participant
+from covey_client.participant import Participant
 from covey_client.seeds import SystemSeeds
+from covey_io.device_keys import Keys, write_keys
 from covey_simulations.grid import InProcessGrid
 from covey_strategies.asking import Question
 from covey_strategies.protection import Protection

@@ -17,8 +17,9 @@ from covey.plan import PolicyReference
 from covey.secagg.states import Claim, Me
 from covey_client.app import NOT_SET_UP, REFUSED
 from covey_client.claims import FileClaims, MemoryClaims
-from covey_client.participant import Keys, Participant
+from covey_client.participant import Participant
 from covey_client.seeds import SystemSeeds
+from covey_io.device_keys import Keys
 from covey_strategies.asking import Question
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.wire import read_reply

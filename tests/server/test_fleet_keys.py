@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from covey.errors import InputError
 from covey.identity import public_of
-from covey_client.keys import read_keys
+from covey_io.device_keys import read_keys
 from covey_server.commands import fleet
 from covey_server.fleet_keys import make_fleet
 from covey_server.operator import read_operator

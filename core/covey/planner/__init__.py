@@ -7,7 +7,7 @@ wire      the modulus, and the bytes a device sends and receives
 design    all of it together
 """
 
-from covey.planner.calibrate import Allotment, Query, Target, Unit
+from covey.planner.calibrate import Allotment, Query, Target
 from covey.planner.cohort import Assumptions, Cohort, cohort_for, minimum_for
 from covey.planner.design import Design, Run, design
 from covey.planner.noise import NoiseBudget, noise_for
@@ -23,7 +23,6 @@ __all__ = [
     "Run",
     "Target",
     "Traffic",
-    "Unit",
     "bits_for",
     "cohort_for",
     "design",

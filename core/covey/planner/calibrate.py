@@ -13,9 +13,9 @@ from covey.accounting import Epsilon, Event, Skellam, checks, epsilon, rho_cap, 
 from covey.accounting.composition import MOST_SUMS
 from covey.accounting.events import LEAST_RATE
 from covey.errors import InputError
+from covey.plan import Unit
 from covey.planner.noise import MOST_MULTIPLIER, total_variance
 
-Unit = Literal["device", "example"]
 Kind = Literal["train", "statistics", "validate"]
 
 SHARES: Final[Mapping[Unit, Mapping[Kind, float]]] = {

@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Final, Literal
+from typing import Final
 
 from covey.accounting import checks
 from covey.errors import InputError
+from covey.plan import LARGEST_COHORT, LARGEST_GRAPH, SMALLEST_COHORT, Profile
 from covey.secagg.graph import parameters, quorum
 
-Profile = Literal["malicious-server", "semi-honest-server"]
-
-SMALLEST: Final = 10
-LARGEST_COMPLETE: Final = 500
-LARGEST: Final = 10_000
 SPARSE_SECURITY: Final = 80
 """Bits of security of a sparse graph: twice the usual, since whoever sets the graph's seed can try many."""
 
@@ -122,19 +118,21 @@ def _checked_minimum(devices: int, corrupt: int, minimum: int) -> int:
 
 def _check_sizes(assumptions: Assumptions) -> None:
     n = assumptions.devices
-    checks.whole("devices", n, 1, 1 << 31, hint=f"{SMALLEST} to {LARGEST:,} devices")
-    if n < SMALLEST:
-        raise InputError(f"{n} devices hide one another too little", hint=f"ask at least {SMALLEST} devices")
-    if assumptions.profile == "malicious-server" and n > LARGEST_COMPLETE:
+    checks.whole("devices", n, 1, 1 << 31, hint=f"{SMALLEST_COHORT} to {LARGEST_GRAPH:,} devices")
+    if n < SMALLEST_COHORT:
+        raise InputError(
+            f"{n} devices hide one another too little", hint=f"ask at least {SMALLEST_COHORT} devices"
+        )
+    if assumptions.profile == "malicious-server" and n > LARGEST_COHORT:
         raise InputError(
             f"{n} devices are too many for one cohort in which every device checks every other",
-            hint=f"plan cohorts of at most {LARGEST_COMPLETE} devices with the same corrupt, or profile"
+            hint=f"plan cohorts of at most {LARGEST_COHORT} devices with the same corrupt, or profile"
             " semi-honest-server",
         )
-    if assumptions.profile == "semi-honest-server" and not LARGEST_COMPLETE <= n <= LARGEST:
+    if assumptions.profile == "semi-honest-server" and not LARGEST_COHORT <= n <= LARGEST_GRAPH:
         raise InputError(
             f"{n} devices do not suit profile semi-honest-server",
-            hint=f"it is for {LARGEST_COMPLETE} to {LARGEST} devices; else use malicious-server",
+            hint=f"it is for {LARGEST_COHORT} to {LARGEST_GRAPH} devices; else use malicious-server",
         )
     hint = "the server may always control one device, and two honest ones must be left"
     checks.whole("corrupt", assumptions.corrupt, 1, n - 2, hint=hint)

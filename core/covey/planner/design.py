@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from covey.accounting import Epsilon, Event, Skellam, added_by_sampler, checks
 from covey.accounting.norms import MOST_LENGTH
 from covey.errors import InputError
+from covey.plan import Unit
 from covey.planner.calibrate import (
     Allotment,
     Kind,
     Query,
     Target,
-    Unit,
     calibrated,
     groups,
     guaranteed,

@@ -6,11 +6,11 @@ from typing import Final
 
 from covey.accounting import rounded_norms
 from covey.errors import InputError
+from covey.plan import TAIL
 from covey.planner.cohort import Cohort
 from covey.planner.noise import COARSEST
 
 FEWEST_BITS, MOST_BITS = 16, 32
-TAIL: Final = 14.0
 """Standard deviations of noise that must fit beside the sum; beyond lies less than 2^-140 of the noise."""
 
 # Bytes of the protocol's messages, measured on `covey.secagg.messages`; device names of 16 characters.

@@ -6,8 +6,9 @@ import pytest
 
 from covey.accounting import Skellam, epsilon, rho_cap
 from covey.errors import InputError
+from covey.plan import Unit
 from covey.planner import Allotment, Query, Target
-from covey.planner.calibrate import Unit, calibrated, guaranteed, spent
+from covey.planner.calibrate import calibrated, guaranteed, spent
 
 TARGET = Target(4, 1e-5)
 TRAIN = Query("train", 4423, 200)

@@ -7,16 +7,29 @@ enrolment.pub      who certifies its peers
 claims.json        what it never does twice; see `covey_client.claims`
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from covey.errors import InputError
 from covey.secagg.states import Me
-from covey_client.participant import Keys
 from covey_io import durable
 
 KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Keys:
+    """A device's identity and whom it believes.
+
+    Attributes:
+        me: Its name and identity key.
+        operator: Public key that signs plans.
+    """
+
+    me: Me
+    operator: bytes
 
 
 class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

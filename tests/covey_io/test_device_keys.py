@@ -5,8 +5,7 @@ import pytest
 
 from covey.errors import InputError
 from covey.secagg.states import Me
-from covey_client.keys import read_keys, write_keys
-from covey_client.participant import Keys
+from covey_io.device_keys import Keys, read_keys, write_keys
 from digits_fleet import key
 
 KEYS = Keys(Me("watch-7", key("identity"), key("enrolment")), key("operator"))
