@@ -93,6 +93,11 @@ class Point:
         """Of its run."""
         return f"{self.setting}-{self.epsilon:g}-seed-{self.seed}"
 
+    @property
+    def file(self) -> Path:
+        """Its setting's file."""
+        return SIMULATIONS / SETTINGS[self.setting].file
+
     def changes(self) -> list[str]:
         """KEY=VALUE, to its setting's file."""
         setting = SETTINGS[self.setting]
@@ -104,12 +109,14 @@ class Point:
 def main() -> None:
     """Run what is missing of the grid; print lines and table, draw the plot."""
     arguments = _parser().parse_args()
-    results = []
+    overrides, results = arguments.overrides or [], list[Result]()
     for point in _grid(arguments):
-        results.append(result(point, arguments.runs, arguments.overrides or []))
+        if arguments.finished and not _finished(arguments.runs / point.name, _asked(point, overrides)):
+            continue
+        results.append(result(point, arguments.runs, overrides))
         print(json.dumps(results[-1].line()), flush=True)
     print(f"\n{table(results)}")
-    if arguments.plot:
+    if arguments.plot and results:
         arguments.plot.write_text(plot(results), "utf-8")
 
 
@@ -124,14 +131,18 @@ def result(point: Point, runs: Path, overrides: list[str]) -> Result:
     Raises:
         CalledProcessError: The run failed; `runs`/<name>.log says why.
     """
-    file, changes = SIMULATIONS / SETTINGS[point.setting].file, [*point.changes(), *overrides]
-    folder, asked = runs / point.name, settings.load(file, SimulationFile, changes)
-    if not _finished(folder, asked):
-        command = [*COVEY, "simulate", str(file), "--runs", str(runs), *(f"--set={each}" for each in changes)]
+    folder = runs / point.name
+    if not _finished(folder, _asked(point, overrides)):
+        changes = [f"--set={each}" for each in (*point.changes(), *overrides)]
+        command = [*COVEY, "simulate", str(point.file), "--runs", str(runs), *changes]
         runs.mkdir(parents=True, exist_ok=True)
         with (runs / f"{point.name}.log").open("wb") as log:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
     return Result(point.setting, point.epsilon, point.seed, summary.read(folder / "summary.json"))
+
+
+def _asked(point: Point, overrides: list[str]) -> SimulationFile:
+    return settings.load(point.file, SimulationFile, [*point.changes(), *overrides])
 
 
 def _finished(folder: Path, asked: SimulationFile) -> bool:
@@ -156,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--epsilon", type=float, action="append", choices=EPSILONS, help="of the whole run (2 4 8 inf)")
     add("--seed", type=int, action="append", help="of everything random (0 1 2)")
     add("--runs", type=Path, default=Path("runs/privacy-utility"), help="folder for runs (%(default)s)")
+    add("--finished", action="store_true", help="run nothing: only what is finished in --runs")
     add("--plot", type=Path, help="where to write the plot, an SVG file (nowhere)")
     add("--set", dest="overrides", metavar="KEY=VALUE", action="append", help="to the file of every run")
     parser.epilog = "--setting, --epsilon, --seed and --set may be given more than once."

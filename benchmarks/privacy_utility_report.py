@@ -1,7 +1,7 @@
 """The table and the plot of privacy_utility.py."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from statistics import mean
@@ -63,8 +63,8 @@ class Result:
 def table(results: Results) -> str:
     """Markdown: a row for each setting and ε."""
     head = (
-        "| a promise about | ε asked | ε spent | fp32 | int8 | by the private query | seeds |",
-        "|---|---|---|---|---|---|---|",
+        "| a promise about | ε asked | server | release | fp32 | int8 | by the private query | seeds |",
+        "|---|---|---|---|---|---|---|---|",
     )
     return "\n".join((*head, *(_row(found) for found in _points(results))))
 
@@ -76,17 +76,23 @@ def _points(results: Results) -> list[Results]:
 
 
 def _row(found: Results) -> str:
-    spent = [each.found.privacy.epsilon_server for each in found]
     cells = (
         WORDS[found[0].setting],
         _number(found[0].epsilon),
-        NONE if None in spent else _number(max(each or 0.0 for each in spent)),
+        _spent(each.found.privacy.epsilon_server for each in found),
+        _spent(each.found.privacy.epsilon_release for each in found),
         _spread(found, lambda summary: summary.accuracy_fp32),
         _spread(found, lambda summary: summary.accuracy_int8),
         _spread(found, lambda summary: summary.accuracy_federated),
         str(len(found)),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _spent(epsilons: Iterable[float | None]) -> str:
+    """The most of the seeds."""
+    known = [each for each in epsilons if each is not None]
+    return _number(max(known)) if known else NONE
 
 
 def _number(epsilon: float) -> str:
@@ -104,12 +110,12 @@ def _spread(found: Results, pick: Callable[[Summary], float | None]) -> str:
 def plot(results: Results) -> str:
     """SVG: the packaged fp32 model's accuracy by ε, a dot a run and a line through the means."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained", facecolor="white")
         axes = figure.add_subplot()
         _scales(axes, results)
         for setting in dict.fromkeys(each.setting for each in results):
             _draw(axes, setting, [each for each in results if each.setting == setting])
-        axes.legend(loc="lower right", frameon=False, title="a promise about")
+        figure.legend(loc="outside upper left", frameon=False, title="a promise about", ncols=2)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
