@@ -27,8 +27,11 @@ Position = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
 Positions = Annotated[tuple[Position, ...], msgspec.Meta(max_length=1 << 14)]
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    """Base of everything that is sent. Its content is not shown when printed: some of it is secret."""
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True, gc=False):
+    """Base of everything that is sent. Its content is not shown when printed: some of it is secret.
+
+    The garbage collector passes over messages: a server holds hundreds of thousands, and none is in a cycle.
+    """
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
