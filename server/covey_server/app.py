@@ -38,6 +38,7 @@ from covey_server.summary import Summary, privacy_of
 from covey_strategies.protection import Protection
 
 POLL_SECONDS = 1.0
+LEAST_LARGEST = 2 * SMALLEST_COHORT - 1
 
 app = ServerApp()
 
@@ -60,12 +61,16 @@ def protection_of(file: FederationFile, context: Context) -> Protection:
     """What protects the fleet's sums. Whatever is wrong with it is said before a run is begun.
 
     Raises:
-        ConfigError: How much noise is not said, or masks are elided: only a simulation may do that.
+        ConfigError: How much noise is not said, masks are elided, which only a simulation may do, or cohorts
+            could become too small for masks.
         InputError: No such model, no operator's key, or no noise is enough.
     """
     masks = file.privacy.masks
     if masks == "elided":
         raise ConfigError("[privacy]", "masks", 'a fleet has masks or has none; "elided" is for simulations')
+    if masks and file.privacy.largest_cohort < LEAST_LARGEST:
+        why = f"at least {LEAST_LARGEST}: however many connect, each sum then has {SMALLEST_COHORT}"
+        raise ConfigError("[privacy]", "largest_cohort", why)
     operator = read_operator(Path(_text(context, "operator"))) if masks else None
     return protection(file, find(file.model.name), operator, seeded=False)
 

@@ -142,6 +142,7 @@ def test_a_run_without_masks_needs_no_operator_and_is_said_to_protect_nobody(tmp
         ({}, "say how much noise: epsilon = 8, or multipliers, or noise = false"),
         ({"masks": "elided", "noise": False}, '"elided" is for simulations'),
         ({"epsilon": 1e-6}, "epsilon"),
+        ({"noise": False, "largest_cohort": 18}, "largest_cohort: at least 19"),
         (masked_table() | {"train_multiplier": 0}, "privacy.train_multiplier"),
     ],
 )
