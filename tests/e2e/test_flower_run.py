@@ -1,4 +1,4 @@
-"""`flwr run .` with a manifest-only bundle: a real SuperLink and two real SuperNodes, on loopback."""
+"""`flwr run .` with a manifest-only bundle: a real SuperLink and real SuperNodes, on loopback."""
 
 import json
 import os
@@ -9,8 +9,9 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -19,7 +20,9 @@ from sklearn.datasets import load_digits
 
 from covey.package.archive import unpack
 from covey.package.verify import verify
+from covey_server.fleet_keys import make_fleet
 from covey_server.summary import Summary, read
+from sum_rows import recomputed
 
 BUNDLE = Path(__file__).parents[2] / "server" / "flower"
 BIN = Path(sys.executable).parent
@@ -35,6 +38,32 @@ rounds = 1
 minimum_devices = 2
 validate_every = 1
 round_timeout = 120.0
+
+[privacy]
+masks = false
+noise = false
+
+[training]
+learning_rate = 0.1
+"""
+
+MASKED = """
+name = "pilot"
+
+[model]
+name = "digits"
+
+[federation]
+rounds = 1
+minimum_devices = 7
+validate_every = 1
+standardise = false
+examples_cap = 64
+round_timeout = 600.0
+
+[privacy]
+train_multiplier = 0.01
+validate_multiplier = 0.01
 
 [training]
 learning_rate = 0.1
@@ -114,21 +143,19 @@ def wait_for_port(port: int) -> None:
     pytest.fail(f"nothing listens on {port}")
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Path:
-    """A folder with two devices' data and the federation's file."""
+def set_up(folder: Path, federation: str, devices: int) -> None:
+    """A folder with the devices' data and the federation's file."""
     digits = load_digits()
     x = (digits.images[:, None] / 16).astype(np.float32)
-    for index in range(2):
-        np.savez(tmp_path / f"pi{index}.npz", x=x[index::8], y=digits.target[index::8])
-    (tmp_path / "federation.toml").write_text(FEDERATION)
-    (tmp_path / "home").mkdir()
-    return tmp_path
+    for index in range(devices):
+        np.savez(folder / f"pi{index}.npz", x=x[index::20], y=digits.target[index::20])
+    (folder / "federation.toml").write_text(federation)
+    (folder / "home").mkdir()
 
 
 @contextmanager
-def connected(folder: Path) -> Iterator[list[int]]:
-    """A SuperLink and two SuperNodes; gives their process groups."""
+def connected(folder: Path, own: list[str]) -> Iterator[list[int]]:
+    """A SuperLink and a SuperNode for each of `own`, its own configuration; gives their process groups."""
     port = free_port()
     (folder / "home" / "config.toml").write_text(CONNECTION.format(port=port))
     link = (
@@ -140,51 +167,88 @@ def connected(folder: Path) -> Iterator[list[int]]:
         "--disable-runtime-dependency-installation",
     )
     node = ("--insecure", "--superlink", f"127.0.0.1:{port}", "--node-config")
-    configs = [f'data="{folder}/pi{index}.npz" model="digits"' for index in range(2)]
-    with (
-        running("flower-superlink", *link, folder=folder) as superlink,
-        running("flower-supernode@0", *node, configs[0], "--port", str(free_port()), folder=folder) as first,
-        running("flower-supernode@1", *node, configs[1], "--port", str(free_port()), folder=folder) as second,
-    ):
+    with ExitStack() as stack:
+        started = [stack.enter_context(running("flower-superlink", *link, folder=folder))]
         wait_for_port(port)
-        yield [superlink.pid, first.pid, second.pid]
+        for index, config in enumerate(own):
+            words = (*node, f'data="{folder}/pi{index}.npz" model="digits" {config}')
+            name = f"flower-supernode@{index}"
+            started.append(
+                stack.enter_context(running(name, *words, "--port", str(free_port()), folder=folder))
+            )
+        yield [process.pid for process in started]
 
 
-def flwr_run(folder: Path) -> str:
-    config = f'federation="{folder}/federation.toml" runs="{folder}/runs"'
+def flwr_run(folder: Path, *, timeout: int = 200) -> str:
+    config = f'federation="{folder}/federation.toml" runs="{folder}/runs" operator="{folder}/keys/operator"'
     done = subprocess.run(
         [str(BIN / "flwr"), "run", ".", "here", "--stream", "-c", config],
         cwd=BUNDLE,
         env=environment(folder / "home"),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=timeout,
         check=False,
     )
     return done.stdout + done.stderr
 
 
 @pytest.mark.timeout(280)
-def test_flwr_run_trains_over_a_real_superlink_and_leaves_no_process(fleet: Path) -> None:
-    with connected(fleet) as groups:
-        output = flwr_run(fleet)
+def test_flwr_run_trains_over_a_real_superlink_and_leaves_no_process(tmp_path: Path) -> None:
+    set_up(tmp_path, FEDERATION, 2)
+    with connected(tmp_path, ["unprotected=true"] * 2) as groups:
+        output = flwr_run(tmp_path)
     assert "round 1/1" in output, output
-    summary = read(fleet / "runs" / "pilot" / "summary.json")
-    check_summary(summary)
-    key = (fleet / "runs" / "pilot" / "keys" / "release.pub.pem").read_bytes()
+    summary = read(tmp_path / "runs" / "pilot" / "summary.json")
+    check_summary(summary, 2)
+    assert summary.privacy.statement.startswith("NO MASKS: the server saw every answer; NO NOISE")
+    key = (tmp_path / "runs" / "pilot" / "keys" / "release.pub.pem").read_bytes()
     package = verify(unpack(Path(summary.package).read_bytes()), key)
     assert package.variants == ("fp32",)
-    sums = [json.loads(line) for line in (fleet / "runs" / "pilot" / "sums.jsonl").read_text().splitlines()]
-    assert [(row["kind"], row["devices"]) for row in sums] == [
-        ("statistics", 2),
-        ("train", 2),
-        ("validate", 2),
-    ]
+    assert opened(tmp_path) == [("statistics", 2), ("train", 2), ("validate", 2)]
     assert not any(group_members(group) for group in groups)
 
 
-def check_summary(summary: Summary) -> None:
-    assert summary.devices == 2
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_masked_round_with_ten_devices_own_keys_and_noise_runs_every_stage(tmp_path: Path) -> None:
+    set_up(tmp_path, MASKED, 10)
+    names = [f"pi{index}" for index in range(10)]
+    make_fleet(tmp_path / "keys", "pilot", names, days=1)
+    with connected(tmp_path, [f'keys="{tmp_path}/keys/devices/{name}"' for name in names]) as groups:
+        output = flwr_run(tmp_path, timeout=1500)
+    assert "round 1/1" in output, output
+    assert "not counted" not in output
+    summary = read(tmp_path / "runs" / "pilot" / "summary.json")
+    check_summary(summary, 10)
+    assert summary.accuracy_federated > 0.2  # ten digits: guessing is right in a tenth
+    claimed = summary.privacy
+    assert (claimed.masks, claimed.noise, claimed.simulated) == ("on", "skellam", False)
+    assert claimed.statement.startswith("masked sums: the server saw no single answer; ε = ")
+    rows = sum_rows_of(tmp_path)
+    assert claimed.epsilon_server == pytest.approx(recomputed(rows, claimed.delta, "server"), rel=1e-6)
+    assert claimed.epsilon_release == pytest.approx(recomputed(rows, claimed.delta, "release"), rel=1e-6)
+    assert opened(tmp_path) == [("train", 10), ("validate", 10)]
+    assert all(len(row["u1"]) == 64 for row in rows if row["event"] == "settle")
+    for name in names:  # what a device will not do twice outlives its process
+        kept = json.loads((tmp_path / "keys/devices" / name / "claims.json").read_bytes())
+        (run,) = kept["runs"].values()
+        assert run["sum"] == 2
+        assert {"advertise", "share", "masked", "consistency", "unmask"} <= set(run["stages"])
+    assert not any(group_members(group) for group in groups)
+
+
+def sum_rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "runs/pilot/sums.jsonl").read_text("utf-8").splitlines()]
+
+
+def opened(folder: Path) -> list[tuple[str, int]]:
+    """What was opened, and how many devices were in it."""
+    return [(row["kind"], row["devices"]) for row in sum_rows_of(folder) if row["event"] == "settle"]
+
+
+def check_summary(summary: Summary, devices: int) -> None:
+    assert summary.devices == devices
     assert not summary.simulation
     assert 0 <= summary.accuracy_federated <= 1
     # what would need pooled or per-device data
