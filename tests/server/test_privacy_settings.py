@@ -109,7 +109,8 @@ def test_validations_of_a_run(rounds: int, every: int, cohort: int, expected: in
 def test_what_is_asked_how_often_and_how_long_it_is() -> None:
     found = {query.kind: query for query in queries(file(), MODEL)}
     assert (found["train"].length, found["train"].sums) == (3818 + 2, 20)  # with loss and weight
-    assert (found["validate"].length, found["validate"].sums) == (101, 2)
+    counts = 100 + 2 + 1  # confusion, examples and right, loss
+    assert (found["validate"].length, found["validate"].sums) == (counts, 2)
     assert (found["statistics"].length, found["statistics"].sums) == (3, 1)
     assert {query.sampling_rate for query in found.values()} == {1.0}
 
