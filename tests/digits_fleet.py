@@ -25,8 +25,8 @@ from covey.stream import Stream
 from covey_client.app import build
 from covey_client.claims import MemoryClaims
 from covey_client.participant import Participant
-from covey_io.device_keys import Keys
 from covey_client.seeds import SimulatedSeeds
+from covey_io.device_keys import Keys
 from covey_models.model import Model
 from covey_models.training import initial
 from covey_models.zoo.digits import MODEL
