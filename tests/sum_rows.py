@@ -81,6 +81,9 @@ def _event(row: Row, end: Row | None, view: View) -> Skellam:
     variance = row["noise"]["variance"]
     if view == "release" and end is not None:
         variance = _left(row, end)
+    elif view == "server" and row["masks"] == "none":
+        most = row["asked"] if row["noise"]["removal"] else row["minimum"]
+        variance = ceil(variance / (most - row["corrupt"]))
     return Skellam(row["norm"], row["elements"], variance, row["sampling_rate"])
 
 

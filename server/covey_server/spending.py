@@ -3,7 +3,8 @@
 Every reserve counts, also of sums that were aborted or cut short by a crash: devices may have answered.
 Cohorts of one sum ask different devices, so the costliest of them counts. For the unit example held-out
 examples are others than those trained on: validation is composed in parallel with the rest, and the larger ε
-counts.
+counts. Without masks the server sees each answer alone: against it only that device's own noise counts, and
+of that what stays when all that can be removed is asked for.
 """
 
 from collections import Counter
@@ -25,7 +26,8 @@ class Spent:
     Attributes:
         unit: The unit of privacy.
         delta: δ.
-        server: ε against the server and C_max devices; None if a sum had no noise.
+        server: ε against the server and C_max devices; None if a sum had no noise. Without masks against the
+            server that saw each answer.
         release: ε against an outsider who sees only releases and controls no device; None likewise.
         simulated: Whether noise was drawn from a seed: the ε are what a fleet would have, and protect nobody.
         sums: How many sums were reserved, by kind.
@@ -78,13 +80,23 @@ def _epsilon(reserves: list[Row], settled: dict[tuple[int, int], Row], delta: fl
 def _event(row: Row, end: Row | None, view: View) -> Event:
     """One sum's mechanism. In the server's view only the noise that honest devices guarantee counts."""
     noise, rate = row["noise"], row["sampling_rate"]
-    honest = row["minimum"] - row["corrupt"]
+    honest, bare = row["minimum"] - row["corrupt"], view == "server" and row["masks"] == "none"
     if noise["mechanism"] == "discrete-gaussian":
         local = -(-noise["variance"] // honest)
-        contributors = honest if view == "server" or end is None else end["devices"]
+        guaranteed = 1 if bare else honest
+        contributors = guaranteed if view == "server" or end is None else end["devices"]
         return DiscreteGaussian(row["norm"], row["elements"], local, contributors, rate)
-    variance = noise["variance"] if view == "server" or end is None else _left(row, end)
+    guaranteed = _own(row) if bare else noise["variance"]
+    variance = guaranteed if view == "server" or end is None else _left(row, end)
     return Skellam(row["norm"], row["elements"], variance, rate)
+
+
+def _own(row: Row) -> int:
+    """The least variance of the noise in a single answer that is sent in clear."""
+    variance = row["noise"]["variance"]
+    if not row["noise"]["removal"]:
+        return int(-(-variance // (row["minimum"] - row["corrupt"])))
+    return components(variance, row["asked"], row["corrupt"], row["minimum"])[0]
 
 
 def _left(row: Row, end: Row) -> int:

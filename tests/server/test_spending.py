@@ -53,6 +53,8 @@ RUNS: dict[str, list[Row]] = {
     "cohorts": settled(
         [reserve(1, cohorts=2, asked=10, minimum=7), reserve(1, cohorts=2, cohort_number=1, minimum=7)], 10
     ),
+    "no masks": settled(trained(3, masks="none")),
+    "no masks, noise removed": settled(trained(3, masks="none", noise=noise(removal=True)), devices=18),
     "never opened": [*trained(2), abort(reserve(1))],
 }
 
@@ -150,6 +152,23 @@ def test_only_honest_devices_noise_counts_against_the_server() -> None:
     found = spent([row, settle(row, 18)], DELTA)
     assert found.server == epsilon([DiscreteGaussian(1024, 100, local, 13)], DELTA)
     assert found.release == epsilon([DiscreteGaussian(1024, 100, local, 18)], DELTA)
+
+
+@pytest.mark.parametrize("removal", [False, True])
+def test_without_masks_a_single_answers_noise_is_all_there_is_against_the_server(removal: bool) -> None:
+    rows = trained(10, noise=noise(removal=removal))
+    clear = [row | {"masks": "none"} for row in rows]
+    elided = [row | {"masks": "elided"} for row in rows]
+    own = -(-(1 << 20) // (19 if removal else 13))
+    assert spent(clear, DELTA).server == epsilon([(Skellam(1024, 100, own), 10)], DELTA)
+    assert server(settled(elided)) == server(settled(rows)) < server(settled(clear))
+    assert release(settled(clear)) == release(settled(rows))
+
+
+def test_without_masks_a_single_discrete_gaussian_is_all_there_is_against_the_server() -> None:
+    row = reserve(1, noise=noise(mechanism="discrete-gaussian"), masks="none")
+    local = -(-(1 << 20) // 13)
+    assert spent([row], DELTA).server == epsilon([DiscreteGaussian(1024, 100, local, 1)], DELTA)
 
 
 def test_noise_that_could_not_be_removed_helps_the_release_only() -> None:

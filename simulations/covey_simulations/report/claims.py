@@ -73,9 +73,10 @@ def _heading(privacy: Privacy) -> str:
         }.get(privacy.masks, "NO MASKS, NO NOISE: nothing protected the devices' answers in this run")
     if privacy.masks == NONE:
         return "NO MASKS: noisy, but the server saw every device's answer"
+    masked = "masked and noised" if privacy.masks == "on" else "masks skipped; noised"
     if privacy.simulated:
-        return "SIMULATION: masked and noised as on a fleet, but this noise protects nobody"
-    return "SIMULATION: masked and noised, on a machine that holds all data"
+        return f"SIMULATION: {masked} as on a fleet, but this noise protects nobody"
+    return f"SIMULATION: {masked}, on a machine that holds all data"
 
 
 def _masked(masks: str) -> str:
@@ -114,12 +115,16 @@ def views(privacy: Privacy, protection: Protection) -> tuple[View, ...]:
         return ()
     corrupt = max((kind.corrupt for kind in protection.kinds), default=0)
     with_it = f" with up to {text.count(corrupt)} enrolled device{'s' * (corrupt != 1)} on its side"
+    sums = (
+        "every opened sum, and the noise of its own devices: only the noise that honest ones must have added "
+        "counts"
+    )
+    answers = "every device's answer by itself: only the noise that this device added counts"
     return (
         View(
             f"The server{with_it if corrupt else ''}",
             privacy.epsilon_server,
-            "every opened sum, and the noise of its own devices: only the noise that honest ones must have "
-            "added counts",
+            answers if privacy.masks == NONE else sums,
         ),
         View(
             "Anyone who sees only what is released",
@@ -144,8 +149,10 @@ def assumptions(privacy: Privacy, protection: Protection) -> tuple[str, ...]:
         )
     if privacy.noise != NONE:
         lines.append(
-            "The noise of those honest devices alone gives the ε against the server. If more devices side "
-            "with it, the ε is larger than stated."
+            "Without masks a device's own noise alone gives the ε against the server."
+            if privacy.masks == NONE
+            else "The noise of those honest devices alone gives the ε against the server. If more devices "
+            "side with it, the ε is larger than stated."
         )
         lines.append(f"The promise is about {UNITS[privacy.unit]}. It covers all sums, also unopened ones.")
     return tuple(lines)

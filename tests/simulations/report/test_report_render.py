@@ -402,7 +402,7 @@ def test_nothing_protected_is_said_loudly(usual: Page) -> None:
         ("masked", "danger", "NO NOISE: masked, but not differentially private"),
         ("elided", "danger", "NO NOISE, and masks were skipped"),
         ("noised", "danger", "NO MASKS: noisy, but the server saw every device's answer"),
-        ("noised, masks elided", "caution", "but this noise protects nobody"),
+        ("noised, masks elided", "caution", "masks skipped; noised as on a fleet, but this noise"),
         ("private", "caution", "SIMULATION: masked and noised as on a fleet, but this noise protects nobody"),
         ("private, noise of the system", "caution", "SIMULATION: masked and noised, on a machine that holds"),
     ],
@@ -432,6 +432,13 @@ def test_a_private_run_shows_what_it_cost_and_against_whom() -> None:
     labels = [value for tag, key, value in page.attributes if tag == "svg" and key == "aria-label"]
     assert "Privacy spent by round, against the server: ε = 4 after round 100" in labels
     assert any(label.startswith("Accuracy for the ε spent: 86.7\u00a0% at 4") for label in labels)
+
+
+def test_without_masks_no_noise_of_others_is_said_to_protect_against_the_server() -> None:
+    shown = rendered("noised").text
+    assert "every device's answer by itself: only the noise that this device added counts" in shown
+    assert "Without masks a device's own noise alone gives the ε against the server." in shown
+    assert "The noise of those honest devices alone" not in shown
 
 
 def test_a_private_run_says_what_is_not_covered() -> None:
