@@ -94,14 +94,16 @@ def participant_of_node(context: Context) -> Participant:
     `unprotected=true`, the device answers plans without masks or noise, for experiments.
 
     Raises:
-        ConfigError: A key is missing.
+        ConfigError: A key is missing, or of another type.
         InputError: No such model.
     """
     model = find(_text(context, "model"))
     path = Path(_text(context, "data"))
     device = Device(path.stem, model, FileData(path, model.classes), secrets.randbits(62), _to_stderr)
     folder = Path(_text(context, "keys")) if "keys" in context.node_config else None
-    unprotected = bool(context.node_config.get("unprotected", False))
+    unprotected = context.node_config.get("unprotected", False)
+    if not isinstance(unprotected, bool):  # the text "false" would count as true
+        raise ConfigError("node configuration", "unprotected", "true or false, without quotation marks")
     if folder is None and not unprotected:
         raise ConfigError(
             "node configuration", "keys", "name the folder of the device's keys, or set unprotected=true"

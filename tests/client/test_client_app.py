@@ -9,6 +9,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
 from covey import clear, ring
+from covey.errors import ConfigError
 from covey.identity import public_of
 from covey.secagg.states import Me
 from covey_client.app import NOT_SET_UP, PAD_SECONDS, REFUSED, ContextMemory, build, participant_of_node
@@ -154,6 +155,15 @@ def test_an_enrolled_node_refuses_experiments(masks: str, tmp_path: Path) -> Non
     reply = answer_of(config, masked(crowd(), masks=masks))
     assert "its owner has not allowed it" in str(reply.error.reason)
     assert not answer_of({**config, "unprotected": True}, masked(crowd(), masks=masks)).has_error()
+
+
+@pytest.mark.parametrize("said", ["false", "true", "", 1, 0, 1.0])
+def test_only_a_plain_true_takes_protection_away(said: str | float, tmp_path: Path) -> None:
+    data = saved(tmp_path / "ok.npz", images(), [1] * 8)
+    config: Config = {"model": "digits", "data": str(data), "keys": str(enrolled(tmp_path / "keys"))}
+    with pytest.raises(ConfigError, match="unprotected: true or false"):
+        set_up({**config, "unprotected": said})
+    assert not set_up({**config, "unprotected": False}).unprotected
 
 
 def test_a_node_for_experiments_keeps_its_claims_beside_its_data(tmp_path: Path) -> None:
