@@ -58,7 +58,7 @@ def poisson(examples: int, rate: float, coins: Stream) -> Index:
     Args:
         examples: How many there are to choose from.
         rate: q, 0 < q ≤ 1.
-        coins: Secret, and used for this draw only.
+        coins: Secret. What follows in the stream may serve other uses.
 
     Returns:
         Positions in increasing order; often none.
