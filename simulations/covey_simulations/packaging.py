@@ -25,7 +25,9 @@ from covey_simulations.report.facts import VariantResult
 from covey_simulations.world import World
 
 LATENCY_RUNS = 500
-CALIBRATION = "Activation ranges over {} pooled training examples, which a fleet's server has not."
+CALIBRATION = (
+    "Activation ranges over {} pooled training examples, which a fleet's server has not and no ε covers."
+)
 
 
 def package(world: World, federated: Federated, preprocessing: Standardise, keys: Keys) -> Path:
