@@ -38,7 +38,7 @@ from statistics import median
 from typing import get_args
 
 import secagg_floors
-from secagg_session import Case, Fleet, Outcome
+from secagg_session import Case, Fleet, Meter, Outcome
 
 from covey.errors import InputError
 from covey.plan import LARGEST_COHORT, Profile
@@ -86,10 +86,10 @@ def row(case: Case, repeat: int, *, memory: bool) -> dict[str, object]:
         "repeat": repeat,
         **_times("client", [each.cpu for each in client], [each.client for each in floors]),
         "client_bound_ms": _ms(each.client_bound for each in floors),
-        "client_wall_ms": _ms(sum(each.wall.values()) for each in client),
+        **_wall("client", client),
         **_times("server", [each.cpu for each in server], [each.server for each in floors]),
         "server_bound_ms": _ms(each.server_bound for each in floors),
-        "server_wall_ms": _ms(sum(each.wall.values()) for each in server),
+        **_wall("server", server),
         "encode_cpu_ms": _ms(encoding for encoding, _ in prepared),
         "noise_cpu_ms": _ms(noise for _, noise in prepared),
         "upload_bytes": round(median(each.sent for each in devices)),
@@ -109,6 +109,11 @@ def _times(name: str, spent: list[dict[str, float]], floors: list[float]) -> dic
         f"{name}_floor_ms": _ms(floors),
         f"{name}_ratio": round(median(totals) / median(floors), 2),
     }
+
+
+def _wall(name: str, meters: list[Meter]) -> dict[str, float]:
+    totals = [sum(each.wall.values()) for each in meters]
+    return {f"{name}_wall_ms": _ms(totals), f"{name}_wall_min_ms": round(1e3 * min(totals), 2)}
 
 
 def _memory(fleet: Fleet) -> dict[str, object]:

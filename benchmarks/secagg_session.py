@@ -14,8 +14,8 @@ from covey import plan as plans
 from covey import ring
 from covey.encode import Integers, Part
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
-from covey.plan import Plan, RosterReference, Suite, Validate
-from covey.planner.cohort import Assumptions, Cohort, Profile, cohort_for
+from covey.plan import Plan, Profile, RosterReference, Suite, Validate
+from covey.planner.cohort import Assumptions, Cohort, cohort_for
 from covey.secagg import device, server
 from covey.secagg.envelope import Trust, open_envelope, seal_envelope, sha256
 from covey.secagg.masks import Cipher

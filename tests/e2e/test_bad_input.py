@@ -613,7 +613,7 @@ def training(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
 def test_a_run_that_is_going_on_is_held_and_ctrl_c_says_how_to_go_on(
     terminal: Terminal, tmp_path: Path
 ) -> None:
-    words = ["small.toml", *QUICK, *small.sets("federation.rounds=200", "training.epochs=2")]
+    words = ["small.toml", *QUICK, *small.sets("federation.rounds=120", "training.epochs=2")]
     path = tmp_path / "runs" / "small"
     with training(tmp_path, *words) as process:
         process.send_signal(signal.SIGSTOP)
@@ -629,10 +629,10 @@ def test_a_run_that_is_going_on_is_held_and_ctrl_c_says_how_to_go_on(
     assert line == "covey: stopped -> covey simulate --resume runs/small"
     assert not (path / "summary.json").exists()
     done = len(small.rows(path / "metrics.jsonl"))
-    assert 1 <= done < 200
+    assert 1 <= done < 120
 
     assert terminal.run("simulate", "--resume", "runs/small")[0] == 0
-    assert len(small.rows(path / "metrics.jsonl")) == 200
+    assert len(small.rows(path / "metrics.jsonl")) == 120
     assert terminal.run("simulate", path / "config.toml", "--runs", "whole")[0] == 0
     whole = small.outcome(tmp_path / "whole" / "small")
     assert small.outcome(path) == whole
