@@ -110,6 +110,7 @@ def _answer(
     """In clear."""
     plan = plans.from_bytes(sent)
     check_kind(plan)
+    plans.check_current(plan, int(time.time()))
     if not participant.unprotected:
         raise PlanRefused("this device answers no plan without masks; its owner has not allowed it")
     kept, digest = _remembered(memory).clear, clear.digest_of(sent)

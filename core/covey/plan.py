@@ -14,7 +14,7 @@ import msgspec
 
 from covey.accounting.norms import rounded_norms
 from covey.encode import Part, squared_sensitivity
-from covey.errors import ProtocolError
+from covey.errors import PlanRefused, ProtocolError
 from covey.examples import Standardise
 from covey.noise.draw import Mechanism
 from covey.noise.removal import LARGEST_TOLERANCE, components
@@ -247,6 +247,22 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def rows(self) -> int:
         """The most rows that are added up."""
         return self.cohort * (1 if self.unit == "device" else self.task.examples_cap)
+
+
+def check_current(plan: Plan, now: int) -> None:
+    """Refuse, on a device, a plan that comes too late or appeals to what this version cannot check.
+
+    Args:
+        plan: The plan, with masks or without.
+        now: Unix time, seconds.
+
+    Raises:
+        PlanRefused: Says which.
+    """
+    if plan.deadline and now > plan.deadline:
+        raise PlanRefused(f"the plan's deadline was {now - plan.deadline} s ago")
+    if plan.policy is not None:
+        raise PlanRefused("the plan appeals to a policy, and this version knows none")
 
 
 def noise_shares(plan: Plan, sharing: int) -> tuple[int, ...]:

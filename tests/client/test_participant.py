@@ -11,6 +11,7 @@ import pytest
 from flwr.app import Message
 
 from bent_grid import BentGrid
+from covey import plan as plans
 from covey.errors import StateError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.plan import PolicyReference
@@ -171,6 +172,22 @@ def test_an_older_roster_than_one_seen_is_refused() -> None:
 )
 def test_what_a_signed_plan_may_not_say(changes: dict[str, Any], told: str) -> None:
     assert told in refusal(owned(), changed(asked(masked(FLEET, **SECRET)), **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"deadline": 1}, "the plan's deadline was"),
+        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "the plan appeals to a policy"),
+    ],
+    ids=["too late", "policy"],
+)
+def test_a_plan_in_clear_is_held_to_the_same_clock_and_policy(changes: dict[str, Any], told: str) -> None:
+    to = asked(Protection())
+    (exchange,) = to.exchanges
+    plan = msgspec.structs.replace(exchange.plan, **changes)
+    late = replace(to, exchanges=(replace(exchange, plan=plan, sent=plans.to_bytes(plan)),))
+    assert told in refusal(owned(unprotected=True), late)
 
 
 def test_a_signed_plan_under_another_kind_of_message_is_refused() -> None:

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from covey import plan as plans
 from covey.errors import PlanRefused
 from covey.identity import Roster, read_roster, sign, verify
 from covey.secagg.messages import Envelope, decode, encode
@@ -78,10 +79,7 @@ def open_envelope(data: bytes, trust: Trust, device: str, now: int) -> Opened:
         raise PlanRefused("a plan without masks in an envelope")
     if (plan.roster.sha256, plan.roster.serial) != (sha256(envelope.roster), roster.serial):
         raise PlanRefused("the plan is for another roster than the one sent")
-    if plan.deadline and now > plan.deadline:
-        raise PlanRefused(f"the plan's deadline was {now - plan.deadline} s ago")
-    if plan.policy is not None:
-        raise PlanRefused("the plan appeals to a policy, and this version knows none")
+    plans.check_current(plan, now)
     if plan.noise is not None and plan.noise.seeded and not roster.simulation:
         raise PlanRefused("noise from a seed in a fleet that is no simulation")
     roster.key_of(device, now)
