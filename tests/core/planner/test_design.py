@@ -113,16 +113,19 @@ def test_what_is_sensible_is_planned_within_its_target(
     devices: int, corrupt: int, dropouts: float, epsilon: float, more: tuple[int, int, float, int]
 ) -> None:
     length, sums, rate, examples = more
-    planned = design(
-        Run(
-            Assumptions(devices, corrupt, dropouts),
-            [Query("train", length, sums, rate), Query("validate", length, sums)],
-            unit="example",
-            epsilon=epsilon,
-            examples=examples,
-            sensitivity=64,
-        )
+    run = Run(
+        Assumptions(devices, corrupt, dropouts),
+        [Query("train", length, sums, rate), Query("validate", length, sums)],
+        unit="example",
+        epsilon=epsilon,
+        examples=examples,
+        sensitivity=64,
     )
+    try:
+        planned = design(run)
+    except InputError as error:  # a thousand unsampled sums of little ε want more noise than a sampler draws
+        assert "too loud for one device" in error.message  # noqa: PT017 - the one refusal that is right
+        return
     assert planned.release.value <= planned.server.value <= epsilon
     assert planned.cohort.threshold <= planned.cohort.minimum <= devices
 
