@@ -13,7 +13,7 @@ NO_GUARANTEE: Final = (
     "can reveal what the data held."
 )
 UNITS: Final = {
-    "example": "one example of one device, added or left out",
+    "example": "one example of one device, there or blank in its place",
     "device": "everything that one device contributes, replaced by zeros",
 }
 """What two runs may differ in that nobody can tell apart well."""
