@@ -63,9 +63,6 @@ class Memory(Protocol):
     session: bytes
 
 
-Session = AnyState | clear.Answered
-
-
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
     """A session as it is remembered."""
 

@@ -17,7 +17,7 @@ from covey.encode import Part, squared_sensitivity
 from covey.errors import PlanRefused, ProtocolError
 from covey.examples import Standardise
 from covey.noise.draw import Mechanism
-from covey.noise.removal import LARGEST_TOLERANCE, components
+from covey.noise.removal import LARGEST_TOLERANCE, local_shares
 from covey.noise.table import LARGEST_VARIANCE
 from covey.secagg.graph import quorum
 from covey.secagg.masks import Cipher
@@ -278,9 +278,13 @@ def noise_shares(plan: Plan, sharing: int) -> tuple[int, ...]:
     """
     if plan.noise is None:
         return ()
-    if plan.noise.removal:
-        return components(plan.noise.variance, sharing, plan.corrupt, plan.minimum)
-    return (-(-plan.noise.variance // plan.honest),)
+    return local_shares(
+        plan.noise.variance,
+        sharing=sharing,
+        corrupt=plan.corrupt,
+        minimum=plan.minimum,
+        removal=plan.noise.removal,
+    )
 
 
 def kind(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from covey import plan as plans
+from covey import ring
 from covey.plan import Plan
 from covey_server.run_folder import Row, RunFolder
 from covey_strategies.exchange import Settled
@@ -80,7 +81,7 @@ def reserve_row(plan: Plan) -> Row:
         "minimum": plan.minimum,
         "corrupt": plan.corrupt,
         "elements": plan.length,
-        "bytes_per_device": (plan.length * plan.bits + 7) // 8,
+        "bytes_per_device": ring.packed_size(plan.length, plan.bits),
         "parts": [{"name": p.name, "length": p.length, "clip": p.clip, "scale": p.scale} for p in plan.parts],
         "norm": plan.norm,
         "sampling_rate": getattr(task, "sampling_rate", 1.0),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from covey.accounting import DiscreteGaussian, Epsilon, Event, Skellam, epsilon
-from covey.noise.removal import components
+from covey.noise.removal import local_shares
 from covey_server.run_folder import Row
 
 View = Literal["server", "release"]
@@ -82,7 +82,7 @@ def _event(row: Row, end: Row | None, view: View) -> Event:
     noise, rate = row["noise"], row["sampling_rate"]
     honest, bare = row["minimum"] - row["corrupt"], view == "server" and row["masks"] == "none"
     if noise["mechanism"] == "discrete-gaussian":
-        local = -(-noise["variance"] // honest)
+        (local,) = _shares(row, row["asked"])
         guaranteed = 1 if bare else honest
         contributors = guaranteed if view == "server" or end is None else end["devices"]
         return DiscreteGaussian(row["norm"], row["elements"], local, contributors, rate)
@@ -93,17 +93,16 @@ def _event(row: Row, end: Row | None, view: View) -> Event:
 
 def _own(row: Row) -> int:
     """The least variance of the noise in a single answer that is sent in clear."""
-    variance = row["noise"]["variance"]
-    if not row["noise"]["removal"]:
-        return int(-(-variance // (row["minimum"] - row["corrupt"])))
-    return components(variance, row["asked"], row["corrupt"], row["minimum"])[0]
+    return _shares(row, row["asked"])[0]
 
 
 def _left(row: Row, end: Row) -> int:
     """The variance of all survivors' noise in an opened sum: more than the server's view may count on."""
-    variance, devices = row["noise"]["variance"], end["devices"]
-    if not row["noise"]["removal"]:
-        return int(devices * -(-variance // (row["minimum"] - row["corrupt"])))
-    shares = components(variance, end["sharing"], row["corrupt"], row["minimum"])
-    dropped = end["sharing"] - devices
-    return int(devices * sum(shares[: dropped + 1]) + end["noise_left"] * sum(shares[dropped + 1 :]))
+    shares, stay = _shares(row, end["sharing"]), end["sharing"] - end["devices"] + 1
+    return int(end["devices"] * sum(shares[:stay]) + end["noise_left"] * sum(shares[stay:]))
+
+
+def _shares(row: Row, sharing: int) -> tuple[int, ...]:
+    """What each device added."""
+    noise, of = row["noise"], {"corrupt": row["corrupt"], "minimum": row["minimum"]}
+    return local_shares(noise["variance"], sharing=sharing, removal=noise["removal"], **of)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flwr.app import ArrayRecord, Message
+from flwr.app import Message
 
 from covey import clear
 from covey import plan as plans
@@ -75,7 +75,7 @@ class Exchange:
 
     def first_messages(self) -> list[Message]:
         """The plan, to everyone in the cohort."""
-        return plan_messages(self.plan, self.sent, self.envelope, self._record(), self.cohort)
+        return plan_messages(self.plan, self.sent, self.envelope, to_record(self.parameters), self.cohort)
 
     def messages(self) -> list[Message]:
         """What the machine wants sent next; nothing at the end."""
@@ -95,9 +95,6 @@ class Exchange:
         if isinstance(self.state, clear.Answering | clear.Removing | clear.Finished | clear.Aborted):
             return _in_clear(new, self.state, replies)
         return _masked(new, self.state, replies)
-
-    def _record(self) -> ArrayRecord:
-        return to_record(self.parameters)
 
 
 def start(

@@ -53,6 +53,26 @@ def components(variance: int, sharing: int, corrupt: int, minimum: int) -> tuple
     return tuple(-(-variance // ratio) for ratio in ratios)
 
 
+def local_shares(
+    variance: int, *, sharing: int, corrupt: int, minimum: int, removal: bool
+) -> tuple[int, ...]:
+    """What one device adds of σ²: `components` with removal, else ⌈σ²/h⌉ alone, h = minimum - corrupt.
+
+    Args:
+        variance: σ².
+        sharing: Devices that shared their keys; only with removal.
+        corrupt: C_max.
+        minimum: The fewest survivors, more than `corrupt`.
+        removal: Whether noise for drop-outs that did not happen is taken off again.
+
+    Raises:
+        InputError: With removal, as `components`.
+    """
+    if removal:
+        return components(variance, sharing, corrupt, minimum)
+    return (-(-variance // (minimum - corrupt)),)
+
+
 def chain(first: bytes, count: int) -> tuple[bytes, ...]:
     """`count` seeds, the first of them given: s_{k+1} = HKDF-SHA256(s_k, no salt, info "xnoise-next").
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from covey.accounting import checks
 from covey.errors import InputError
-from covey.noise.removal import LARGEST_TOLERANCE, components
+from covey.noise.removal import LARGEST_TOLERANCE, local_shares
 from covey.noise.table import LARGEST_VARIANCE
 from covey.planner.cohort import Cohort
 
@@ -86,9 +86,13 @@ def excess(budget: NoiseBudget) -> float:
 
 
 def _shares(cohort: Cohort, variance: int, *, removal: bool) -> tuple[int, ...]:
-    if removal:
-        return components(variance, cohort.devices, cohort.corrupt, cohort.minimum)
-    return (-(-variance // cohort.honest),)
+    return local_shares(
+        variance,
+        sharing=cohort.devices,
+        corrupt=cohort.corrupt,
+        minimum=cohort.minimum,
+        removal=removal,
+    )
 
 
 def _released(cohort: Cohort, variance: int, shares: tuple[int, ...], *, removal: bool) -> int:
