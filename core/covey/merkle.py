@@ -93,8 +93,8 @@ def verify_consistency(
 ) -> bool:
     """Whether `proof` proves that the new tree begins with all leaves of the old one, in their order.
 
-    RFC 9162, section 2.1.4.2. Of no leaves, and of as many leaves as before, the proof is empty. The sizes must
-    come from where the roots come from: the proof does not prove them.
+    RFC 9162, section 2.1.4.2. Of no leaves, and of as many leaves as before, the proof is empty. The sizes
+    must come from where the roots come from: the proof does not prove them.
 
     Args:
         old_size: The number of leaves of the old tree.
