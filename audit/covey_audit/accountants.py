@@ -43,15 +43,28 @@ def with_opacus(events: Counted, delta: float) -> float:
     Raises:
         InputError: Opacus is not installed.
     """
+    return gaussians_with_opacus(
+        [(multiplier_equivalent(event), event.sampling_rate, count) for event, count in events], delta
+    )
+
+
+def gaussians_with_opacus(history: Sequence[tuple[float, float, int]], delta: float) -> float:
+    """ε of Gaussian sums by Opacus' Rényi analysis, at the orders of `covey.accounting`.
+
+    Args:
+        history: Noise multiplier, sampling rate and number of times of each kind of sum.
+        delta: δ of them all.
+
+    Raises:
+        InputError: Opacus is not installed.
+    """
     analysis = _opacus()
     orders = list(ORDERS)
     curve = sum(
-        analysis.compute_rdp(
-            q=event.sampling_rate, noise_multiplier=multiplier_equivalent(event), steps=count, orders=orders
-        )
-        for event, count in events
+        analysis.compute_rdp(q=rate, noise_multiplier=multiplier, steps=count, orders=orders)
+        for multiplier, rate, count in history
     )
-    if not events:
+    if not history:
         return 0.0
     with warnings.catch_warnings():
         # It warns of an order at the end of the list; that costs tightness, not correctness.
