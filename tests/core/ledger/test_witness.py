@@ -26,26 +26,12 @@ from covey.ledger.witness import (
     step,
 )
 from covey.merkle import EMPTY_ROOT
+from witnessed_log import FORK, HISTORY, LOG, ORIGIN, asked, signed
 
-ORIGIN = "example.com/fleet"
-LOG = Ed25519Signer(ORIGIN, hashlib.sha256(b"log").digest())
 LOGS = {ORIGIN: LOG.verifier}
 KEY = WitnessKey("w.example", hashlib.sha256(b"witness").digest())
 NOW = 1_700_000_000
 TRUST = LogTrust(ORIGIN, LOG.verifier, (KEY.verifier,), 1)
-
-HISTORY = History.of([b"entry %d" % number for number in range(50)])
-FORK = History.of(
-    [b"entry %d" % number for number in range(9)] + [b"other %d" % number for number in range(41)]
-)
-
-
-def signed(size: int, history: History = HISTORY) -> bytes:
-    return sign_checkpoint(Checkpoint(ORIGIN, size, history.root(size)), LOG)
-
-
-def asked(old: int, new: int, history: History = HISTORY) -> bytes:
-    return request_of(old, history.consistency(old, new), signed(new, history))
 
 
 def cosigned(seen: Seen | None, request: bytes, now: int = NOW) -> Seen:
