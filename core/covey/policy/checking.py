@@ -99,8 +99,8 @@ def _cohort(plan: Plan, policy: Policy) -> Iterator[str]:
     missing, most = plan.cohort - plan.minimum, floor(exact(assumed.dropouts) * plan.cohort)
     if missing > most:
         yield (
-            f"the plan opens a sum when {missing} of {plan.cohort} devices are missing,"
-            f" the policy allows {most} ({assumed.dropouts} of them)"
+            f"the plan opens a sum when {missing} of {plan.cohort} devices are missing, the policy allows"
+            f" {most} ({assumed.dropouts} of them)"
         )
 
 
@@ -127,8 +127,8 @@ def _noise(plan: Plan, policy: Policy, query: Query) -> Iterator[str]:
     squared = max(Fraction(plan.norm) ** 2, squared_sensitivity(plan.parts))
     if plan.noise.variance < exact(query.noise_multiplier) ** 2 * squared:
         yield (
-            f"the plan's noise has a variance of {plan.noise.variance} for a norm of {plan.norm},"
-            f" less than the policy's noise multiplier of {query.noise_multiplier} needs"
+            f"the plan's noise has a variance of {plan.noise.variance} for a norm of {plan.norm}, less than"
+            f" the policy's noise multiplier of {query.noise_multiplier} needs"
         )
 
 
