@@ -197,6 +197,11 @@ KINDS: Final[dict[str, Kind]] = {
         "The policy tells devices to demand another ledger than this one.",
         "ask for the ledger that the policy names",
     ),
+    "policy-of-another-fleet": Kind(
+        "critical",
+        "A policy of another fleet came into force: one ledger is of one fleet.",
+        "ask for a ledger of each fleet",
+    ),
     "policy-expired": Kind(
         "critical", "A sum was asked for on a day on which its policy was not valid.", _EXPLAIN
     ),
@@ -234,6 +239,11 @@ KINDS: Final[dict[str, Kind]] = {
     "roster-of-another-fleet": Kind(
         "critical", "A roster is of another fleet than the policy governs.", _EXPLAIN
     ),
+    "enrolment-key-not-yours": Kind(
+        "critical",
+        "The policy names another enrolment key than the one that you hold.",
+        "ask the fleet's owner which key certifies devices",
+    ),
     "simulation": Kind(
         "note", "The fleet is simulated: the figures are what a real one would have, and protect nobody."
     ),
@@ -257,6 +267,7 @@ KINDS: Final[dict[str, Kind]] = {
     "plan-twice": Kind("critical", "One plan was reserved twice.", _EXPLAIN),
     "sum-not-rising": Kind("critical", "A sum's serial number does not rise within its run.", _EXPLAIN),
     "cohort-twice": Kind("critical", "One cohort of a sum was reserved twice.", _EXPLAIN),
+    "cohorts-differ": Kind("critical", "The cohorts of one sum were not asked the same.", _EXPLAIN),
     "no-masks": Kind(
         "critical",
         "Answers were not masked: the server saw each device's answer by itself.",
@@ -314,6 +325,11 @@ KINDS: Final[dict[str, Kind]] = {
     "participants-changed": Kind(
         "critical", "The participation leaves of a sum are not those that the settle commits to.", _ASK
     ),
+    "device-twice": Kind(
+        "critical",
+        "A device is in two cohorts of one sum: it was counted once and contributed twice.",
+        _EXPLAIN,
+    ),
     "counter-repeated": Kind(
         "warning",
         "A device counted the same answer twice, or backwards: its disk was cloned or restored.",
@@ -352,6 +368,11 @@ KINDS: Final[dict[str, Kind]] = {
         "critical",
         "All sums together cost more than the policy's epsilon.",
         "the promise made to the people does not hold; stop the fleet's runs",
+    ),
+    "units-mixed": Kind(
+        "warning",
+        "Sums were asked for under two units of privacy; what they cost together is not known.",
+        "read each unit's figure by itself",
     ),
     "accountants-differ": Kind(
         "critical",

@@ -1,0 +1,93 @@
+"""Mechanisms of sums, and many of them to one ε.
+
+The same sums as `covey.spending` counts, in the same groups; a mechanism is made once for the same numbers,
+which the plans of a run repeat.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import sqrt
+
+from covey.accounting import Epsilon, Event, Skellam, epsilon
+from covey.spending import Asked, Ended, View, event
+from covey_audit.accountants import Counted
+from covey_audit.auditing.reserves import Reserved
+
+Groups = Sequence[Mapping[Event, int]]
+"""Mechanisms with their numbers; costs add up within a group, and of several the costliest counts."""
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """A reserved sum, and what it does to the data.
+
+    Attributes:
+        reserved: The sum.
+        event: With the noise that counts.
+    """
+
+    reserved: Reserved
+    event: Event
+
+
+def mechanisms(
+    sums: Iterable[Reserved], ended: Callable[[Reserved], Ended | None], view: View
+) -> tuple[Mechanism, ...]:
+    """Each sum's mechanism against somebody.
+
+    Args:
+        sums: All with noise.
+        ended: How a sum ended, as far as that may count.
+        view: Against whom.
+    """
+    return tuple(Mechanism(each, _event(_numbers(each.asked), ended(each), view)) for each in sums)
+
+
+def _numbers(asked: Asked) -> Asked:
+    """Without what tells one sum from another of the same numbers."""
+    return replace(asked, run="", sum=0, cohort_number=0, kind="")
+
+
+@lru_cache(maxsize=1 << 12)  # a pure function: the plans of a run repeat their numbers
+def _event(asked: Asked, end: Ended | None, view: View) -> Event:
+    return event(asked, end, view)
+
+
+def multiplier(sum_: Reserved, made: Mechanism) -> float:
+    """z: the standard deviation of the noise that counts, in norms of a row."""
+    found = made.event
+    variance = found.variance if isinstance(found, Skellam) else found.local_variance * found.contributors
+    return sqrt(variance) / sum_.plan.norm
+
+
+def groups(sums: Iterable[Mechanism]) -> Groups:
+    """Mechanisms in groups that touch different data; of a sum's cohorts the costliest counts.
+
+    The same as `covey.spending.groups`.
+    """
+    cohorts: dict[tuple[str, int], list[Mechanism]] = {}
+    for each in sums:
+        cohorts.setdefault(each.reserved.key, []).append(each)
+    found: dict[bool, Counter[Event]] = {}
+    for cohort in cohorts.values():
+        apart = cohort[0].reserved.asked.apart
+        found.setdefault(apart, Counter())[_costliest_of(cohort)] += 1
+    return list(found.values())
+
+
+def _costliest_of(cohort: Sequence[Mechanism]) -> Event:
+    if len(cohort) == 1:
+        return cohort[0].event
+    return max((each.event for each in cohort), key=lambda one: one.renyi(2))
+
+
+def costliest(found: Groups, delta: float) -> Epsilon:
+    """ε of groups that touch different data: the largest."""
+    return max((epsilon(counted(each), delta) for each in found), key=lambda cost: cost.value)
+
+
+def counted(group: Mapping[Event, int]) -> Counted:
+    """In an order that does not depend on who came first, so that everyone adds up the same."""
+    return sorted(group.items(), key=repr)

@@ -1,0 +1,105 @@
+"""What the reviewers accepted in signed words; see `covey.ledger.waiver` for the words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from covey.errors import ProtocolError
+from covey.ledger import note
+from covey.ledger.entries import Waiver
+from covey.ledger.findings import KINDS, Finding, finding, waived
+from covey.ledger.waiver import Accepted, parse
+from covey_audit.auditing.material import Anchors
+from covey_audit.auditing.structure import Log
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A waiver whose signatures held.
+
+    Attributes:
+        index: Its entry.
+        accepted: What it says.
+        signers: Who signed it.
+    """
+
+    index: int
+    accepted: Accepted
+    signers: tuple[str, ...]
+
+
+def apply(
+    found: Sequence[Finding], log: Log, origin: str, lines: Sequence[bytes], anchors: Anchors
+) -> list[Finding]:
+    """Findings, with those that a signed waiver accepts turned into notes.
+
+    Args:
+        found: Before waivers.
+        log: The entries.
+        origin: The ledger's.
+        lines: The entries as they stand there.
+        anchors: Whose signatures count.
+    """
+    waivers, faults = _read(log, origin, lines, anchors)
+    used: set[int] = set()
+    after: list[Finding] = []
+    for each in found:
+        match = next((one for one in waivers if _fits(one, each)), None)
+        if match is not None:
+            used.add(match.index)
+        after.append(each if match is None else waived(each, _words(match)))
+    unused = [
+        finding("waiver-unused", f"it accepts {one.accepted.code}, which was not found there", one.index)
+        for one in waivers
+        if one.index not in used
+    ]
+    return [*after, *faults, *unused]
+
+
+def _read(
+    log: Log, origin: str, lines: Sequence[bytes], anchors: Anchors
+) -> tuple[list[Signed], list[Finding]]:
+    signed: list[Signed] = []
+    faults: list[Finding] = []
+    for index, entry in log.entries:
+        if not isinstance(entry, Waiver):
+            continue
+        try:
+            signed.append(_verified(index, entry, anchors))
+        except ProtocolError as error:
+            faults.append(finding("waiver-unsigned", f"ignored: {error.message}", index))
+            continue
+        for fault in _misplaced(signed[-1], origin, lines):
+            faults.append(finding("waiver-unsigned", f"ignored: {fault}", index))
+            signed.pop()
+            break
+    return signed, faults
+
+
+def _verified(index: int, entry: Waiver, anchors: Anchors) -> Signed:
+    if anchors.reviewers is None:
+        raise ProtocolError("you gave no reviewer's key to check it by", blame="local")
+    read = note.parse(entry.note.encode(), blame="operator")
+    signers = note.holders(read, anchors.reviewers.keys, blame="operator")
+    if len(signers) < anchors.reviewers.threshold:
+        words = f"{len(signers)} of {anchors.reviewers.threshold} reviewers signed it"
+        raise ProtocolError(words, blame="operator")
+    return Signed(index, parse(read.text, blame="operator"), tuple(each.name for each in signers))
+
+
+def _misplaced(one: Signed, origin: str, lines: Sequence[bytes]) -> Iterator[str]:
+    """Why a waiver is not about this ledger."""
+    accepted = one.accepted
+    if accepted.origin != origin:
+        yield f"it is about ledger {accepted.origin!r}"
+    if accepted.code not in KINDS or not KINDS[accepted.code].waivable:
+        yield f"{accepted.code} cannot be accepted"
+    if accepted.entry is not None and not accepted.is_about(lines):
+        yield f"it is about another entry {accepted.entry}"
+
+
+def _fits(one: Signed, found: Finding) -> bool:
+    return (one.accepted.code, one.accepted.entry) == (found.code, found.entry)
+
+
+def _words(one: Signed) -> str:
+    return f"{', '.join(one.signers)}: {one.accepted.words}"
