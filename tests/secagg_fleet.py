@@ -109,7 +109,8 @@ class Device:
         fresh = self.index, self.clone, self.opened, opened.terms.digest
         noise_key = self.noise_key or key("noise", *fresh)
         before = self.state
-        reply = self.act(Open(opened, self.vector, key("seed", *fresh), noise_key))
+        leaf = key("leaf", *fresh)
+        reply = self.act(Open(opened, self.vector, key("seed", *fresh), noise_key, self.opened, leaf))
         if self.state is not before:
             self.noise_keys.append(noise_key)
         return reply

@@ -14,6 +14,7 @@ from flwr.app import ConfigRecord, Context, Error, Message
 from flwr.clientapp import ClientApp
 
 from covey.errors import ConfigError, ProtocolError
+from covey_client.budget import FileJournal, MemoryJournal
 from covey_client.claims import FileClaims
 from covey_client.local_data import FileData
 from covey_client.participant import Participant, begin, go_on
@@ -90,8 +91,10 @@ def _handle(message: Message, participant: Participant, memory: ContextMemory) -
 def participant_of_node(context: Context) -> Participant:
     """The device described by a SuperNode's `--node-config 'data="…npz" model="…" keys="…"'`.
 
-    `keys` names the folder of the device's keys, in which its claims are kept as well. Without it, and with
-    `unprotected=true`, the device answers plans without masks or noise, for experiments.
+    `keys` names the folder of the device's keys, in which its claims and its budget are kept as well;
+    `counter` a file on another storage, such as a second card, that shows if they were put back. Without
+    keys, and with `unprotected=true`, the device answers plans without masks, noise or a policy, for
+    experiments.
 
     Raises:
         ConfigError: A key is missing, or of another type.
@@ -110,7 +113,9 @@ def participant_of_node(context: Context) -> Participant:
         )
     claims = FileClaims((folder or path.parent / f"{path.stem}-claims") / "claims.json")
     keys = None if folder is None else read_keys(folder)
-    return Participant(device, SystemSeeds(), claims, keys, unprotected, PAD_SECONDS)
+    counter = Path(_text(context, "counter")) if "counter" in context.node_config else None
+    journal = MemoryJournal() if folder is None else FileJournal(folder / "budget.jsonl", counter)
+    return Participant(device, SystemSeeds(), claims, journal, keys, unprotected, PAD_SECONDS)
 
 
 def _text(context: Context, key: str) -> str:

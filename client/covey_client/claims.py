@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from covey.errors import PlanRefused, StateError
-from covey.secagg.states import Claim
+from covey.secagg.states import Claim, Stage
 from covey_io import durable
 
 
@@ -25,6 +25,9 @@ class Claims(Protocol):
             PlanRefused: It is for an older sum of its run, or for other bytes than one made before, or opens
                 a plan again.
         """
+
+    def was_made(self, run: str, serial: int, stage: Stage) -> bool:
+        """Whether a stage of a sum was claimed, or may have been: of older sums nothing is remembered."""
 
     @property
     def least_serial(self) -> int:
@@ -77,6 +80,11 @@ class MemoryClaims:
             stages[claim.stage] = claim.digest.hex()
             runs = self._kept.runs | {claim.run: Run(claim.sum, stages)}
             self._keep(msgspec.structs.replace(self._kept, runs=runs))
+
+    def was_made(self, run: str, serial: int, stage: Stage) -> bool:
+        """See `Claims`."""
+        kept = self._kept.runs.get(run, Run())
+        return kept.sum > serial or (kept.sum == serial and stage in kept.stages)
 
     def _keep(self, kept: Kept) -> None:
         self._kept = kept

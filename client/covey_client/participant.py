@@ -7,23 +7,29 @@ carried out, in the order that they give.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from flwr.app import ArrayRecord
 
+from covey import budget as budgets
 from covey import clear
 from covey import plan as plans
 from covey.arrays import layout_of
+from covey.budget import Locked, Settled
 from covey.encode import Integers
-from covey.errors import PlanRefused, ProtocolError
+from covey.errors import LedgerBehind, MemoryRestored, PlanRefused, ProtocolError
+from covey.ledger import participation
 from covey.plan import Gradient, Plan
 from covey.secagg import device as machine
 from covey.secagg import states
-from covey.secagg.envelope import Opened, Trust, open_envelope
+from covey.secagg.envelope import Appeal, Opened, Trust, open_envelope
+from covey.secagg.messages import Behind, encode
 from covey.secagg.states import AnyState, Claim, Effect, Open, Request, Send
 from covey.stream import Stream
+from covey_client.budget import Journal
 from covey_client.claims import Claims
 from covey_client.seeds import Seeds
 from covey_io.device_keys import Keys
@@ -34,6 +40,9 @@ from covey_strategies.wire import Asked, Requested, read_parameters
 
 CheckKind = Callable[[Plan], None]
 
+NEVER: Final = bytes(32)
+"""Stands for the request that no vector of a plan will answer any more."""
+
 
 @dataclass(frozen=True)
 class Participant:
@@ -43,8 +52,9 @@ class Participant:
         device: Its data and model.
         seeds: Where its randomness comes from.
         claims: What it never does twice.
+        journal: Its budget.
         keys: None: it cannot take part in masked sums.
-        unprotected: Whether its owner lets it answer plans without masks or without noise.
+        unprotected: Whether its owner lets it answer plans without masks, without noise or without a policy.
         pad_seconds: Answers to `gradient` are held back to whole multiples of so many seconds, so that the
             time they take tells little of how many examples the coins chose; 0 for no padding.
     """
@@ -52,6 +62,7 @@ class Participant:
     device: Device
     seeds: Seeds
     claims: Claims
+    journal: Journal
     keys: Keys | None
     unprotected: bool
     pad_seconds: float = 0.0
@@ -76,9 +87,15 @@ def begin(participant: Participant, memory: Memory, asked: Asked, check_kind: Ch
     Raises:
         ProtocolError: Refused. Depends on the plan and the model alone, never on data.
     """
-    if asked.envelope is None:
-        return _answer(participant, memory, asked.plan or b"", asked.model, check_kind)
-    return _advertise(participant, memory, asked.envelope, asked.model, check_kind)
+    try:
+        if asked.envelope is None:
+            return _answer(participant, memory, asked.plan or b"", asked.model, check_kind)
+        return _advertise(participant, memory, asked.envelope, asked.model, check_kind)
+    except LedgerBehind as error:
+        return encode(Behind(error.size))
+    except ProtocolError as error:
+        _tell(participant, f"refused: {error.message}")
+        raise
 
 
 def go_on(participant: Participant, memory: Memory, requested: Requested) -> bytes:
@@ -98,7 +115,16 @@ def go_on(participant: Participant, memory: Memory, requested: Requested) -> byt
     if plans.digest(state.plan) != requested.plan:
         raise ProtocolError("a request for another plan than the open one", blame="server")
     event = Request(requested.data, int(time.time()))
-    return _act(participant, memory, machine.step(participant.keys.me, state, event))
+    try:
+        stepped = machine.step(participant.keys.me, state, event)
+    except MemoryRestored as error:
+        participant.journal.write([Locked(int(time.time()), error.message)])
+        _tell(participant, f"locked: {error.message}")
+        raise
+    reply = _act(participant, memory, stepped)
+    if isinstance(stepped[0], states.Closed) and requested.plan in participant.journal.budget.unsettled:
+        participant.journal.write([Settled(int(time.time()), requested.plan, "answered")])
+    return reply
 
 
 def _answer(
@@ -127,19 +153,75 @@ def _advertise(
     keys, claims = participant.keys, participant.claims
     if keys is None:
         raise PlanRefused("this device has no keys for masked sums")
-    trust = Trust(keys.operator, keys.me.enrolment, claims.least_serial)
-    opened = open_envelope(envelope, trust, keys.me.device, int(time.time()))
-    claims.saw_roster(opened.roster.serial)
-    plan = opened.terms.plan
-    check_kind(plan)
-    if plan.noise is None and not participant.unprotected:
-        raise PlanRefused("this device answers no plan without noise; its owner has not allowed it")
-    replied = _replied(memory, opened)
-    if replied is not None:
-        return replied
+    with participant.journal.held():
+        budget = participant.journal.budget
+        budgets.check_open(budget)
+        trust = Trust(
+            keys.operator, keys.me.enrolment, claims.least_serial, keys.reviewers, budget.seen, budget.clock
+        )
+        opened = open_envelope(envelope, trust, keys.me.device, int(time.time()))
+        claims.saw_roster(opened.roster.serial)
+        plan = opened.terms.plan
+        check_kind(plan)
+        _check_protected(participant, opened)
+        replied = _replied(memory, opened)
+        if replied is not None:
+            return replied
+        if opened.appeal is not None:
+            _reserve(participant, opened, opened.appeal)
     vector = _compute(participant, plan, model)
-    event = Open(opened, vector, participant.seeds.session(), participant.seeds.noise(plan))
+    event = Open(
+        envelope=opened,
+        vector=vector,
+        seed=participant.seeds.session(),
+        noise=participant.seeds.noise(plan),
+        counter=participant.journal.budget.counter,
+        leaf=participation.leaf(participation.opening(keys.salt, plan.run, plan.sum), keys.me.device),
+    )
     return _act(participant, memory, machine.step(keys.me, None, event))
+
+
+def _check_protected(participant: Participant, opened: Opened) -> None:
+    """What only an owner may allow."""
+    if participant.unprotected:
+        return
+    if opened.terms.plan.noise is None:
+        raise PlanRefused("this device answers no plan without noise; its owner has not allowed it")
+    if opened.appeal is None:
+        raise PlanRefused("this device answers no plan without a signed policy; its owner has not allowed it")
+
+
+def _reserve(participant: Participant, opened: Opened, appeal: Appeal) -> None:
+    """Write down what is going to be answered; first, how what was reserved before has ended.
+
+    The ledger's head is kept even if the plan is refused: an older one will not be believed any more.
+    """
+    journal, digest = participant.journal, plans.digest(opened.sent)
+    _settle_earlier(participant, opened.now)
+    seen = budgets.saw(journal.budget, appeal.head)
+    try:
+        budgets.check_policy(journal.budget, appeal.policy)
+        rows = budgets.reserve(journal.budget, opened.terms.plan, digest, appeal.policy, opened.now)
+    except PlanRefused:
+        journal.write(seen)
+        raise
+    journal.write((*seen, *rows))
+
+
+def _settle_earlier(participant: Participant, now: int) -> None:
+    """A plan whose vector never left, and never will, gives back what was reserved for it.
+
+    That it never will is claimed first, as if the vector had left: whatever still knows the session can send
+    no other.
+    """
+    journal = participant.journal
+    for digest in sorted(journal.budget.unsettled):
+        asked = journal.budget.reserved[digest].asked
+        if participant.claims.was_made(asked.run, asked.sum, "masked"):
+            journal.write([Settled(now, digest, "answered")])
+        else:
+            participant.claims.claim(Claim(asked.run, asked.sum, "masked", NEVER))
+            journal.write([Settled(now, digest, "released")])
 
 
 def _replied(memory: Memory, opened: Opened) -> bytes | None:
@@ -151,6 +233,12 @@ def _replied(memory: Memory, opened: Opened) -> bytes | None:
     if state.plan != opened.sent:
         return None
     return next((each.reply for each in state.replies if each.stage == "advertise"), None)
+
+
+def _tell(participant: Participant, line: str) -> None:
+    """One line to the device's owner; a log that fails must not change the answer."""
+    with suppress(Exception):
+        participant.device.log(" ".join(line.split()))
 
 
 def _compute(participant: Participant, plan: Plan, model: ArrayRecord) -> Integers:

@@ -5,7 +5,9 @@ CoveyError                  message and hint (the next step); never shown with a
 │   ├── ConfigError         a key in a TOML file: names file, key and what was expected
 │   └── DataError           a data set is missing or is not the one expected: names what provides it
 ├── ProtocolError           a message or a plan that must not be acted on; `blame` says whose fault it is
-│   └── PlanRefused         a device will not answer this plan
+│   ├── PlanRefused         a device will not answer this plan
+│   ├── LedgerBehind        a device wants proof that the ledger has only grown since what it saw last
+│   └── MemoryRestored      a device's memory is older than what it has signed: a restored or cloned disk
 ├── RoundAborted            a round ended without a sum; nothing was released
 │   └── TooFewDevices       fewer answers than the plan's minimum
 ├── StateError              a file of ours on disk is damaged: names the file; nothing is overwritten
@@ -72,6 +74,25 @@ class PlanRefused(ProtocolError):  # noqa: N818 - the device's answer, named as 
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, blame="server", hint=hint)
+
+
+class LedgerBehind(ProtocolError):  # noqa: N818 - the device's answer
+    """A device wants proof that the ledger has only grown since the checkpoint it saw last.
+
+    Args:
+        size: Of that checkpoint.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"no proof that the ledger has only grown since size {size}", blame="server")
+        self.size = size
+
+
+class MemoryRestored(ProtocolError):  # noqa: N818 - what happened
+    """A device's memory is older than what it has signed: its disk was restored or cloned."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, blame="local", hint="enrol the device anew: its budget cannot be known")
 
 
 class RoundAborted(CoveyError):  # noqa: N818 - an outcome of a round

@@ -13,6 +13,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from covey.errors import InputError, ProtocolError
 
@@ -40,6 +41,16 @@ def public_of(private: bytes) -> bytes:
         ValueError: Not 32 bytes.
     """
     return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def private_pem(private: bytes) -> bytes:
+    """An Ed25519 private key as PKCS #8 in PEM, not encrypted (RFC 8410, section 7).
+
+    Raises:
+        ValueError: Not 32 bytes.
+    """
+    key = Ed25519PrivateKey.from_private_bytes(private)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def sign(private: bytes, kind: str, data: bytes) -> bytes:
@@ -202,6 +213,15 @@ def read_roster(data: bytes, enrolment_key: bytes, *, now: int, least_serial: in
     if roster.serial < least_serial:
         raise _refusal(f"serial {roster.serial} after {least_serial} was seen")
     return roster
+
+
+def claimed_roster(data: bytes) -> Roster:
+    """What a signed roster says, with no signature checked: for whoever wrote it down.
+
+    Raises:
+        ProtocolError: Malformed.
+    """
+    return _decode(_decode(data, _SignedRoster).body, Roster)
 
 
 def _decode(data: bytes, form: type[_Form]) -> _Form:

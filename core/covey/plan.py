@@ -201,7 +201,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         suite: How masks are made; None unless they are on.
         noise: What makes the sum differentially private; None for nothing.
         roster: The roster; None unless masks are on.
-        policy: Reserved for the signed policy; None until devices have one.
+        policy: The signed policy that allows it; None for an experiment that devices must be set up for.
         deadline: Unix seconds after which no device opens the plan; 0 for none.
     """
 
@@ -250,19 +250,17 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def check_current(plan: Plan, now: int) -> None:
-    """Refuse, on a device, a plan that comes too late or appeals to what this version cannot check.
+    """Refuse, on a device, a plan that comes too late.
 
     Args:
         plan: The plan, with masks or without.
         now: Unix time, seconds.
 
     Raises:
-        PlanRefused: Says which.
+        PlanRefused: Says by how much.
     """
     if plan.deadline and now > plan.deadline:
         raise PlanRefused(f"the plan's deadline was {now - plan.deadline} s ago")
-    if plan.policy is not None:
-        raise PlanRefused("the plan appeals to a policy, and this version knows none")
 
 
 def noise_shares(plan: Plan, sharing: int) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ The bundle is a manifest only; it names the federation's file and the folder for
     runs = "/var/lib/covey/runs"
     operator = "/etc/covey/operator"   (masks need it; see covey_server.operator)
 
-A run whose folder has no summary yet is gone on with: after a crash, `flwr run` again.
+All runs in a folder write to one ledger, `ledger/` in it. A run whose folder has no summary yet is gone on with:
+after a crash, `flwr run` again.
 """
 
 import sys
@@ -28,14 +29,17 @@ from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
+from covey_server.book import RunBook
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
-from covey_server.operator import read_operator
+from covey_server.ledger_writer import LedgerWriter, Log
+from covey_server.ledgers import opened
+from covey_server.operator import read_log, read_operator
 from covey_server.privacy import protection
 from covey_server.release import export, identity, release_keys, signed_package
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary, privacy_of
-from covey_strategies.protection import Protection
+from covey_strategies.protection import Operator, Protection
 
 POLL_SECONDS = 1.0
 LEAST_LARGEST = 2 * SMALLEST_COHORT - 1
@@ -54,7 +58,9 @@ def main(grid: Grid, context: Context) -> None:
     path = Path(_text(context, "runs")) / file.name
     protected = protection_of(file, context)
     with RunFolder(path).locked():
-        run(grid, file, open_or_create(path, file), protected)
+        folder = open_or_create(path, file)
+        with opened(folder.ledger, log_of(protected, context)) as ledger:
+            run(grid, file, folder, ledger, protected)
 
 
 def protection_of(file: FederationFile, context: Context) -> Protection:
@@ -71,11 +77,22 @@ def protection_of(file: FederationFile, context: Context) -> Protection:
     if masks and file.privacy.largest_cohort < LEAST_LARGEST:
         why = f"at least {LEAST_LARGEST}: however many connect, each sum then has {SMALLEST_COHORT}"
         raise ConfigError("[privacy]", "largest_cohort", why)
-    operator = read_operator(Path(_text(context, "operator"))) if masks else None
+    where = Path(_text(context, "operator")) if masks else None
+    operator = read_operator(where, policy=file.privacy.noise) if where else None
     return protection(file, find(file.model.name), operator, seeded=False)
 
 
-def run(grid: Grid, file: FederationFile, folder: RunFolder, protected: Protection) -> None:
+def log_of(protected: Protection, context: Context) -> Log | None:
+    """Who writes the ledger and who watches, as the policy has it; None without a policy."""
+    operator = protected.operator
+    if operator is None or operator.policy is None:
+        return None
+    return read_log(Path(_text(context, "operator")), operator.policy)
+
+
+def run(
+    grid: Grid, file: FederationFile, folder: RunFolder, ledger: LedgerWriter, protected: Protection
+) -> None:
     """One federation: wait for the fleet, train, package, sum up."""
     model = find(file.model.name)
     wait_for_fleet(grid, file)
@@ -84,13 +101,24 @@ def run(grid: Grid, file: FederationFile, folder: RunFolder, protected: Protecti
         file=file,
         model=model,
         folder=folder,
+        ledger=ledger,
         protection=protected,
         seed=file.seed,
         observe=_print_round,
     )
     federated = coordinator.run()
     package = build_package(file, model, federated, folder)
+    release(coordinator.book, folder, federated, package, protected.operator)
     summary.write(fleet_summary(file, federated, package, folder), folder.path / "summary.json")
+
+
+def release(
+    book: RunBook, folder: RunFolder, federated: Federated, package: Path, operator: Operator | None
+) -> None:
+    """Write down what leaves the server's hands, before anybody is told of it."""
+    policy = operator.policy.sha256 if operator is not None and operator.policy is not None else None
+    book.release_metrics("metrics.csv", (folder.path / "metrics.csv").read_bytes())
+    book.release_model(digest(federated.parameters), package.read_bytes(), policy)
 
 
 def open_or_create(path: Path, file: FederationFile) -> RunFolder:
@@ -103,7 +131,7 @@ def open_or_create(path: Path, file: FederationFile) -> RunFolder:
     if (path / "summary.json").exists():
         raise InputError(f"{path} holds a finished run", hint="give the federation another name")
     if not (path / "run.json").exists():
-        return RunFolder.create(path, msgspec.to_builtins(file))
+        return RunFolder.create(path, msgspec.to_builtins(file), SHARED_LEDGER)
     folder = RunFolder.open(path)
     if settings.load(path / "config.toml", FederationFile) != file:
         raise StateError(

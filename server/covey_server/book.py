@@ -1,101 +1,250 @@
-"""A run's sums, written down where an operator and a reviewer find them: `sums.jsonl`, a line an event.
+"""A run's sums in the ledger: reserved before they are asked for, settled before anything is done with them.
 
-{"event": "reserve", …}  before a plan is sent: everything that a claim about its sum is computed from
-{"event": "settle", …}   after it was opened, before anything is done with it
-{"event": "abort", …}    after it was given up; it stays spent
+    round.reserve    before a plan is sent, and announced: spent from here on
+    round.settle     after it was opened, with evidence of who was in it
+    round.abort      after it was given up; it stays spent
 
 A reserve without an end is what a crash left: it is aborted when the run goes on, and stays spent.
 """
 
-from typing import Any
+import hashlib
+import platform
+from collections.abc import Sequence
+from typing import Final
 
-import msgspec
+import numpy as np
 
+import covey
 from covey import plan as plans
-from covey import ring
+from covey.encode import Integers
+from covey.identity import Roster, claimed_roster
+from covey.ledger.entries import (
+    Abort,
+    Enrol,
+    Members,
+    MetricsRelease,
+    ModelRelease,
+    Reserve,
+    Revoke,
+    RunPolicy,
+    Settle,
+    Software,
+)
+from covey.ledger.evidence import sets_of
 from covey.plan import Plan
-from covey_server.run_folder import Row, RunFolder
+from covey.secagg import evidence as proofs_of_members
+from covey.secagg.evidence import Shown
+from covey.secagg.messages import Advertised, Proofs
+from covey.secagg.terms import Terms
+from covey_io import durable
+from covey_server.ledger_writer import LedgerWriter, latest
+from covey_server.sum_rows import Row, open_plans, rows_of
 from covey_strategies.exchange import Settled
+from covey_strategies.private_sum import Receipt, Signed
+from covey_strategies.protection import Operator
 
-CRASHED = "the server stopped before the sum was opened"
+CRASHED: Final = "the server stopped before the sum was opened"
+MOST_REASON: Final = 2000
 
 
 class RunBook:
     """The book of one run.
 
     Args:
-        folder: The run's, locked by the caller.
+        run: The run's identifier.
+        ledger: Open for writing.
+        operator: Who signs plans, for whom and under which policy; None for a run without masks.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
-        self._last = max((row["sum"] for row in folder.sum_rows()), default=0)
+    def __init__(self, run: str, ledger: LedgerWriter, operator: Operator | None) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._operator = operator
+        self._policy = operator.policy_sent if operator else b""
+        self._last = max((row["sum"] for row in self.rows()), default=0)
+        self.heads: dict[int, int] = {}
+        self.adverts = _adverts(ledger)
+
+    def begin(self) -> None:
+        """Write down, once each, whom this run asks and under which policy; and abort what a crash left open."""
+        now, operator = self._ledger.now, self._operator
+        if operator is not None:
+            self._enrol(operator, now)
+        if operator is not None and operator.policy is not None:
+            entry = RunPolicy(time=now, run=self._run, policy=operator.policy_sent.decode())
+            if not any(
+                isinstance(each, RunPolicy) and (each.run, each.policy) == (entry.run, entry.policy)
+                for each in self._ledger.entries
+            ):
+                self._ledger.append([entry])
+        self.close_crashed()
+
+    def _enrol(self, operator: Operator, now: int) -> None:
+        """The roster, unless it is the one that was written down last."""
+        sha256 = operator.reference.sha256
+        last = latest(self._ledger.entries, Enrol)
+        if isinstance(last, Enrol) and last.roster == sha256:
+            return
+        path = self._ledger.files.roster_path(sha256)
+        durable.make_folder(path.parent)
+        durable.replace(path, operator.roster_sent)
+        roster = operator.roster
+        entry = Enrol(
+            time=now,
+            fleet=roster.fleet,
+            serial=roster.serial,
+            roster=sha256,
+            devices=len(roster.certificates),
+            expires=roster.expires,
+            simulation=roster.simulation,
+        )
+        gone = self._gone(last, roster) if isinstance(last, Enrol) else 0
+        told: Enrol = entry
+        if gone:
+            told = Revoke(**{name: getattr(entry, name) for name in Enrol.__struct_fields__}, gone=gone)
+        self._ledger.append([told])
+
+    def _gone(self, last: Enrol, roster: Roster) -> int:
+        """How many devices of the roster before are not in this one."""
+        data = self._ledger.files.roster(last.roster)
+        if data is None:
+            return 0
+        names = {each.device for each in roster.certificates}
+        return sum(each.device not in names for each in claimed_roster(data).certificates)
+
+    def rows(self) -> list[Row]:
+        """All sums of the run so far, as people and scripts read them."""
+        return rows_of(self._ledger.entries, self._run)
 
     def next_sum(self) -> int:
         """A serial number that was never used."""
         self._last += 1
         return self._last
 
-    def reserve(self, plan: Plan) -> None:
-        """Before a plan is sent."""
-        self._folder.log_sum(reserve_row(plan))
+    def reserve(self, signed: Sequence[Signed]) -> tuple[Receipt, ...]:
+        """Before plans are sent: durable and announced when it returns."""
+        now = self._ledger.now
+        places = self._ledger.append(
+            Reserve(time=now, plan=each.plan, signature=each.signature) for each in signed
+        )
+        head = self._ledger.announce()
+        size = head.checkpoint.size
+
+        def proofs(place: int, old: int) -> Proofs | None:
+            if not self._policy:
+                return None
+            return Proofs(
+                policy=self._policy,
+                entry=self._ledger.line(place),
+                index=place,
+                inclusion=self._ledger.history.inclusion(place, size),
+                checkpoint=head.note,
+                old=old,
+                consistency=self._ledger.history.consistency(old, size) if old <= size else (),
+            )
+
+        return tuple(Receipt(size, lambda old, place=place: proofs(place, old)) for place in places)  # type: ignore[misc]
 
     def settle(self, plan: Plan, settled: Settled) -> None:
-        """After a sum was opened."""
-        row = {
-            **_named("settle", plan),
-            "devices": settled.devices,
-            "sharing": settled.sharing,
-            "noise_left": settled.noise_left,
-            **settled.sets,
-        }
-        self._folder.log_sum(row)
+        """After a sum was opened. What shows who was in it is on disk before the entry that says so."""
+        sent = plans.to_bytes(plan)
+        shown, digest = self._keep_evidence(sent, settled)
+        entry = Settle(
+            time=self._ledger.now,
+            plan=plans.digest(sent),
+            members=Members(
+                advertised=settled.advertised,
+                sharing=settled.sharing,
+                survivors=settled.devices,
+                noise_left=settled.noise_left,
+            ),
+            sets=None if shown is None else sets_of(shown),
+            evidence=digest,
+            sum=released(settled.total),
+            software=_software(),
+        )
+        self._ledger.append([entry])
 
     def abort(self, plan: Plan, reason: str) -> None:
         """After a sum was given up."""
-        self._folder.log_sum({**_named("abort", plan), "reason": reason})
+        digest = plans.digest(plans.to_bytes(plan))
+        self._ledger.append([Abort(time=self._ledger.now, plan=digest, reason=reason[:MOST_REASON])])
 
     def close_crashed(self) -> None:
         """Abort what a crash left open."""
-        for row in open_rows(self._folder.sum_rows()):
-            named = {key: row[key] for key in ("sum", "cohort_number", "round", "kind")}
-            self._folder.log_sum({"event": "abort", **named, "reason": CRASHED})
+        now = self._ledger.now
+        self._ledger.append(
+            Abort(time=now, plan=digest, reason=CRASHED)
+            for digest in open_plans(self._ledger.entries, self._run)
+        )
+
+    def release_metrics(self, name: str, content: bytes) -> None:
+        """Before figures of the run are shown to anybody."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._once(MetricsRelease(time=self._ledger.now, run=self._run, name=name, sha256=sha256))
+
+    def release_model(self, model: str, package: bytes, policy: str | None) -> None:
+        """Before a package leaves the server's hands."""
+        sha256 = hashlib.sha256(package).hexdigest()
+        self._once(
+            ModelRelease(time=self._ledger.now, run=self._run, model=model, package=sha256, policy=policy)
+        )
+
+    def _once(self, entry: MetricsRelease | ModelRelease) -> None:
+        """Write a release down and announce it, unless that was done before a crash."""
+        same = [
+            each
+            for each in self._ledger.entries
+            if isinstance(each, type(entry)) and _timeless(each) == _timeless(entry)
+        ]
+        if not same:
+            self._ledger.append([entry])
+        self._ledger.announce()
+
+    def _keep_evidence(self, sent: bytes, settled: Settled) -> tuple[Shown | None, str | None]:
+        if settled.evidence is None:
+            return None, None
+        terms = Terms.of(sent)
+        shown = proofs_of_members.shown_by_server(settled.evidence, terms)
+        data = proofs_of_members.to_bytes(settled.evidence)
+        files, plan = self._ledger.files, terms.digest.hex()
+        leaves = b"".join(leaf.hex().encode() + b"\n" for leaf in sorted(shown.leaves))
+        for path, content in (
+            (files.evidence_path(plan), data),
+            (files.participants_path(plan), leaves),
+        ):
+            durable.make_folder(path.parent)
+            durable.replace(path, content)
+        for advert, advertised in zip(shown.adverts, settled.evidence.adverts, strict=True):
+            self.adverts[advert.device] = advertised
+        return shown, proofs_of_members.digest(data)
 
 
-def open_rows(rows: list[Row]) -> list[Row]:
-    """Reserves without an end."""
-    ended = {(row["sum"], row["cohort_number"]) for row in rows if row["event"] != "reserve"}
-    return [
-        row for row in rows if row["event"] == "reserve" and (row["sum"], row["cohort_number"]) not in ended
-    ]
+def released(total: Integers) -> str:
+    """SHA-256 of an opened sum: its elements as little-endian signed 64-bit integers."""
+    return hashlib.sha256(np.ascontiguousarray(total, "<i8").tobytes()).hexdigest()
 
 
-def reserve_row(plan: Plan) -> Row:
-    """What a claim about a sum is computed from, and what a person wants to know of it."""
-    task: Any = plan.task
-    return {
-        **_named("reserve", plan),
-        "unit": plan.unit,
-        "asked": plan.cohort,
-        "cohorts": plan.cohorts,
-        "minimum": plan.minimum,
-        "corrupt": plan.corrupt,
-        "elements": plan.length,
-        "bytes_per_device": ring.packed_size(plan.length, plan.bits),
-        "parts": [{"name": p.name, "length": p.length, "clip": p.clip, "scale": p.scale} for p in plan.parts],
-        "norm": plan.norm,
-        "sampling_rate": getattr(task, "sampling_rate", 1.0),
-        "masks": plan.masks,
-        "suite": None if plan.suite is None else msgspec.to_builtins(plan.suite),
-        "noise": None if plan.noise is None else msgspec.to_builtins(plan.noise),
-    }
+def _software() -> Software:
+    return Software(covey=covey.__version__, python=platform.python_version(), numpy=np.__version__)
 
 
-def _named(event: str, plan: Plan) -> Row:
-    return {
-        "event": event,
-        "sum": plan.sum,
-        "cohort_number": plan.cohort_number,
-        "round": plan.round,
-        "kind": plans.kind(plan),
-    }
+def _timeless(entry: MetricsRelease | ModelRelease) -> tuple[object, ...]:
+    return tuple(getattr(entry, name) for name in entry.__struct_fields__ if name != "time")
+
+
+def _adverts(ledger: LedgerWriter) -> dict[str, Advertised]:
+    """Each device's newest advert, as far as the evidence at hand goes back."""
+    found: dict[str, Advertised] = {}
+    for entry in ledger.entries:
+        if isinstance(entry, Settle) and entry.evidence is not None:
+            found |= _advertised(ledger, entry)
+    return found
+
+
+def _advertised(ledger: LedgerWriter, entry: Settle) -> dict[str, Advertised]:
+    data = ledger.files.evidence(entry.plan)
+    if data is None:
+        return {}
+    read = proofs_of_members.from_bytes(data, blame="local")
+    return dict(zip(proofs_of_members.names(read), read.adverts, strict=True))

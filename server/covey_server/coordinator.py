@@ -20,7 +20,9 @@ from covey_models.model import Model
 from covey_models.training import initial
 from covey_server.book import RunBook
 from covey_server.checkpoint import Checkpoint
-from covey_server.run_folder import Row, RunFolder
+from covey_server.ledger_writer import LedgerWriter
+from covey_server.run_folder import RunFolder
+from covey_server.sum_rows import Row
 from covey_server.settings import FederationFile, server_rate, train_task, validate_task
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
@@ -80,6 +82,7 @@ class Coordinator:
         file: What was decided.
         model: What is trained.
         folder: The run's folder, locked by the caller.
+        ledger: Where sums are written down.
         protection: What protects the sums.
         seed: Decides the initial model and the cohorts.
         observe: Called after every round.
@@ -92,6 +95,7 @@ class Coordinator:
         file: FederationFile,
         model: Model,
         folder: RunFolder,
+        ledger: LedgerWriter,
         protection: Protection,
         seed: int,
         observe: Observer,
@@ -101,7 +105,7 @@ class Coordinator:
         self._model = model
         self._folder = folder
         self._protection = protection
-        self._book = RunBook(folder)
+        self._book = RunBook(folder.run, ledger, protection.operator)
         self._seed = seed
         self._observe = observe
 
@@ -114,13 +118,18 @@ class Coordinator:
         """
         saved = self._folder.latest()
         self._folder.rewind(saved.round if saved else 0)
-        self._book.close_crashed()
+        self._book.begin()
         state = saved or self._begin()
         strategy = self._strategy(state)
         for server_round in range(state.round + 1, self._file.federation.rounds + 1):
             state = self._round(strategy, state, server_round)
         self._folder.write_csv()
         return Federated(state.parameters, state.preprocessing, self._final_validation(strategy, state))
+
+    @property
+    def book(self) -> RunBook:
+        """Where the run's sums are written down, and what it releases."""
+        return self._book
 
     def _final_validation(self, strategy: Private, state: Checkpoint) -> ValidateSum:
         """Counts over all connected devices.

@@ -4,7 +4,7 @@ config.toml        the resolved configuration; `covey simulate` accepts it
 run.json           the run's identifier and the digest of config.toml
 checkpoints/       round-000010.ckpt, …: the last two
 metrics.jsonl      a line a round; metrics.csv is the same, written when the run ends
-sums.jsonl         a line for every private sum, also of rounds that a crash made be asked again
+ledger/            every private sum, also of rounds that a crash made be asked again; a fleet's runs share one
 devices/           what each simulated device told its own log
 package, report.html, summary.json, keys/, device/: see `covey_simulations.run`
 """
@@ -24,22 +24,31 @@ import msgspec
 
 from covey.errors import InputError, StateError
 from covey_io import durable
+from covey_io.ledger_files import LedgerFiles
 from covey_io.lock import held
 from covey_server import checkpoint as checkpoints
 from covey_server.checkpoint import Checkpoint
+from covey_server.sum_rows import Row, read_entries, rows_of
 
-Row = dict[str, Any]
-
+OWN_LEDGER = "ledger"
+SHARED_LEDGER = "../ledger"
 _KEPT = 2
 _CHECKPOINT = re.compile(r"^round-(\d{6})\.ckpt$")
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
-    """`run.json`: what tells a run apart."""
+    """`run.json`: what tells a run apart.
+
+    Attributes:
+        run: The run's identifier.
+        config_sha256: Digest of config.toml.
+        ledger: Where its ledger is, from the run's folder.
+    """
 
     format: str = "covey-run/1"
     run: str
     config_sha256: str
+    ledger: str = OWN_LEDGER
 
 
 class RunFolder:
@@ -53,16 +62,16 @@ class RunFolder:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
-        self.sums = path / "sums.jsonl"
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any]) -> "RunFolder":
+    def create(cls, path: Path, config: Mapping[str, Any], ledger: str = OWN_LEDGER) -> "RunFolder":
         """Start a run.
 
         Args:
             path: Must not exist, or must hold only what a crash left before the run began.
             config: The resolved configuration as plain tables. TOML has no null: a key that is None is left
                 out, and read back as its default, None.
+            ledger: Where its ledger is, from the run's folder.
 
         Raises:
             InputError: Another run is there.
@@ -72,7 +81,7 @@ class RunFolder:
         durable.make_folder(path / "checkpoints")
         text = msgspec.toml.encode(_without_nulls(config))
         durable.replace(path / "config.toml", text)
-        marks = Marks(run=secrets.token_hex(8), config_sha256=_sha256(text))
+        marks = Marks(run=secrets.token_hex(8), config_sha256=_sha256(text), ledger=ledger)
         durable.replace(path / "run.json", msgspec.json.encode(marks) + b"\n")
         return cls(path)
 
@@ -104,6 +113,11 @@ class RunFolder:
     def config(self) -> str:
         """Digest of the configuration."""
         return self._marks().config_sha256
+
+    @property
+    def ledger(self) -> LedgerFiles:
+        """The ledger that its sums stand in."""
+        return LedgerFiles(self.path / self._marks().ledger)
 
     def _marks(self) -> Marks:
         path = self.path / "run.json"
@@ -157,10 +171,6 @@ class RunFolder:
         """Append a round's row."""
         durable.append(self.metrics, _line(row))
 
-    def log_sum(self, row: Row) -> None:
-        """Append a private sum's row."""
-        durable.append(self.sums, _line(row))
-
     def rewind(self, last_round: int) -> None:
         """Undo what a crash left half done after `last_round`, the last with a checkpoint, or 0.
 
@@ -169,17 +179,21 @@ class RunFolder:
         self._drop_old()
         kept = [row for row in self.rows() if row["round"] <= last_round]
         durable.replace(self.metrics, b"".join(map(_line, kept)))
-        durable.replace(
-            self.sums, b"".join(map(_line, self.sum_rows()))
-        )  # ends a line that a crash left torn
 
     def rows(self) -> list[Row]:
         """All metrics rows."""
         return _rows(self.metrics)
 
     def sum_rows(self) -> list[Row]:
-        """All private sums."""
-        return _rows(self.sums)
+        """All private sums of the run, from its ledger.
+
+        Raises:
+            StateError: The ledger is damaged.
+        """
+        files = self.ledger
+        if not files.is_there:
+            return []
+        return rows_of(read_entries(files), self.run)
 
     def write_csv(self) -> None:
         """Write metrics.csv from metrics.jsonl."""

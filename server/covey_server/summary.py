@@ -7,7 +7,7 @@ import msgspec
 
 from covey.accounting import round_up
 from covey_io import durable
-from covey_server.run_folder import Row
+from covey_server.sum_rows import Row
 from covey_server.spending import Spent, spent
 
 DECIMALS = 3

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from covey.errors import InputError, StateError
 from covey_server import summary
-from covey_server.run_folder import Row, RunFolder
+from covey_server.run_folder import RunFolder
+from covey_server.sum_rows import Row
 from covey_simulations.report.facts import Beside, Round
 from covey_simulations.sent import sent
 

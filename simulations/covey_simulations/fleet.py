@@ -1,37 +1,70 @@
 """Simulated devices: the real device code over data in memory."""
 
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Final
 
 from flwr.app import Context
 
 from covey.errors import InputError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
+from covey.ledger.checkpoint import LogTrust
+from covey.ledger.note import Ed25519Signer, signed
+from covey.policy.signed import Reviewers, open_policy
 from covey.secagg.states import Me
 from covey.seeds import derive
 from covey_client.app import build
+from covey_client.budget import MemoryJournal
 from covey_client.claims import MemoryClaims
 from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
 from covey_io import durable
 from covey_io.device_keys import Keys
+from covey_io.witness_client import LocalWitness
 from covey_models.model import Model
+from covey_server.ledger_writer import Log
+from covey_server.policy_draft import Frame, draft
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.grid import SERVER, InProcessGrid
-from covey_strategies.protection import Operator
-from covey_strategies.queries.device import Device, Log
+from covey_simulations.roles import RunKeys, run_keys, run_witness
+from covey_simulations.settings import SimulationFile
+from covey_strategies.protection import Operator, Protection
+from covey_strategies.queries.device import Device, Log as DeviceLog
 
-VALID_SECONDS = 10 * 365 * 24 * 3600  # a simulation may be stopped and gone on with much later
+VALID_DAYS: Final = 3650  # a simulation may be stopped and gone on with much later
+DAY: Final = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a simulated fleet is made of.
+
+    Attributes:
+        data: What each device holds; `check_fit` has passed it.
+        model: What they train.
+        file: The federation.
+        protected: What protects its sums; its operator is not used.
+        folder: The run's.
+        logs: Folder for the devices' own logs, a file each, made when there is something to say.
+    """
+
+    data: FederatedData
+    model: Model
+    file: SimulationFile
+    protected: Protection
+    folder: Path
+    logs: Path
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Devices by node id, in order of their names, and the operator whom they believe."""
+    """Devices by node id, in order of their names, the operator whom they believe, and who writes the ledger."""
 
     devices: dict[int, Participant]
     operator: Operator
+    log: Log
 
     def grid(self) -> InProcessGrid:
         """A grid on which they all are."""
@@ -42,36 +75,77 @@ class Fleet:
         return InProcessGrid(build(participant_of), self.devices)
 
 
-def fleet(data: FederatedData, model: Model, seed: int, logs: Path) -> Fleet:
-    """One device for each in `data`. One without training examples answers with nothing but noise.
+def fleet(setting: Setting) -> Fleet:
+    """One device for each in the data. One without training examples answers with nothing but noise.
 
-    Keys are made anew each time: a simulation has nobody to protect, and what is masked comes out the same.
-
-    Args:
-        data: What each holds; `check_fit` has passed it.
-        model: What they train.
-        seed: The run's seed; each device derives its own.
-        logs: Folder for the devices' own logs, a file each, made when there is something to say.
+    A simulated device keeps its claims and its budget as long as its process: of a run that was stopped and gone
+    on with, it does not remember what it answered before. The ledger does.
     """
-    enrolment, operator = os.urandom(32), os.urandom(32)
-    identities = {name: os.urandom(32) for name in data.devices}
+    keys = run_keys(setting.folder)
+    names = list(setting.data.devices)
+    operator, log, reviewers = _operator(setting, keys, names)
     devices = {}
-    for node, (name, local) in enumerate(data.devices.items(), start=SERVER + 1):
-        own = derive(seed, "device", name)
-        device = Device(name, model, local, own, _log(logs / f"{name}.log"))
-        keys = Keys(Me(_id(node), identities[name], public_of(enrolment)), public_of(operator))
-        devices[node] = Participant(device, SimulatedSeeds(own), MemoryClaims(), keys, unprotected=True)
-    return Fleet(devices, _operator(enrolment, operator, list(identities.values())))
+    for node, (name, local) in enumerate(setting.data.devices.items(), start=SERVER + 1):
+        own = derive(setting.file.seed, "device", name)
+        device = Device(name, setting.model, local, own, _log(setting.logs / f"{name}.log"))
+        me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
+        held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
+        devices[node] = Participant(
+            device, SimulatedSeeds(own), MemoryClaims(), MemoryJournal(), held, unprotected=True
+        )
+    return Fleet(devices, operator, log)
 
 
-def _operator(enrolment: bytes, operator: bytes, identities: list[bytes]) -> Operator:
-    now = int(time.time())
-    certificates = tuple(
-        Certificate(_id(node), public_of(identity), now + VALID_SECONDS)
-        for node, identity in enumerate(identities, start=SERVER + 1)
+def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operator, Log, Reviewers]:
+    """All roles of a fleet, played by one process; each has a key of its own all the same."""
+    log_key = Ed25519Signer(f"covey/simulation/{setting.file.name}", keys.of("log"))
+    reviewer = Ed25519Signer("covey/simulation/reviewer", keys.of("reviewer"))
+    witness = run_witness(setting.folder, log_key.verifier)
+    trust = LogTrust(log_key.verifier.name, log_key.verifier, (witness.key.verifier,), 1)
+    roster, sent = _roster(setting, keys, names)
+    bare = Operator(keys.of("operator"), roster, sent)
+    log = Log(log_key, trust, (LocalWitness(witness.folder),))
+    reviewers = Reviewers((reviewer.verifier,), 1)
+    if setting.protected.masks != "on" or not setting.protected.multipliers:
+        return bare, log, reviewers
+    path = setting.folder / "policy"
+    if not path.exists():
+        note = signed(_policy(setting, keys, len(names), trust), reviewer)
+        durable.replace(path, note)
+    note = path.read_bytes()
+    opened = open_policy(note, reviewers, blame="local")
+    return replace(bare, policy=opened, policy_sent=note), log, reviewers
+
+
+def _policy(setting: Setting, keys: RunKeys, devices: int, trust: LogTrust) -> str:
+    """What the federation asks, signed by a reviewer who is the same process: it shows how, and protects nobody."""
+    today = date.today()  # noqa: DTZ011 - the policy's own calendar days are UTC's; a day more or less is no matter
+    frame = Frame(
+        fleet=setting.file.name,
+        purpose=f"A simulation of the federation {setting.file.name}, on data that one machine holds.",
+        operator=public_of(keys.of("operator")).hex(),
+        enrolment=public_of(keys.of("enrolment")).hex(),
+        log=trust,
+        valid_from=(today - timedelta(days=1)).isoformat(),
+        valid_until=(today + timedelta(days=VALID_DAYS)).isoformat(),
+        simulation=True,
     )
-    sent = sign_roster(Roster("simulation", 1, now + VALID_SECONDS, True, certificates), enrolment)
-    return Operator(operator, read_roster(sent, public_of(enrolment), now=now, least_serial=0), sent)
+    return draft(setting.file, setting.model, setting.protected, devices, frame)
+
+
+def _roster(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Roster, bytes]:
+    """The fleet's devices, as signed when the run began."""
+    path, enrolment = setting.folder / "roster", keys.of("enrolment")
+    if not path.exists():
+        until = int(time.time()) + VALID_DAYS * DAY
+        certificates = tuple(
+            Certificate(_id(node), public_of(keys.of("identity", name)), until)
+            for node, name in enumerate(names, start=SERVER + 1)
+        )
+        roster = Roster(setting.file.name, 1, until, True, certificates)
+        durable.replace(path, sign_roster(roster, enrolment))
+    sent = path.read_bytes()
+    return read_roster(sent, public_of(enrolment), now=int(time.time()), least_serial=0), sent
 
 
 def _id(node: int) -> str:
@@ -102,7 +176,7 @@ def check_fit(data: FederatedData, model: Model) -> None:
         )
 
 
-def _log(path: Path) -> Log:
+def _log(path: Path) -> DeviceLog:
     def log(line: str) -> None:
         durable.make_folder(path.parent)
         durable.append(path, f"{line}\n".encode())

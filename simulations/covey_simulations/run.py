@@ -28,9 +28,13 @@ from covey.examples import Standardise
 from covey.metrics import accuracy
 from covey_io import durable
 from covey_server import summary
-from covey_server.coordinator import Coordinator, RoundEnded
+from covey_server.book import RunBook
+from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.ledger_writer import LedgerWriter
+from covey_server.ledgers import opened
 from covey_server.release import identity, release_keys
-from covey_server.run_folder import Row, RunFolder
+from covey_server.run_folder import RunFolder
+from covey_server.sum_rows import Row
 from covey_server.summary import Summary, privacy_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.origin import hold_to_origin
@@ -76,13 +80,13 @@ class Watcher:
 
     Attributes:
         progress: Is told.
-        sums: The run's sums.jsonl.
-        read: How many bytes of it are known.
+        folder: The run's.
+        known: How many rows of its sums are known.
     """
 
     progress: Progress
-    sums: Path
-    read: int = 0
+    folder: RunFolder
+    known: int = 0
 
     def round_ended(self, ended: RoundEnded) -> None:
         """A round is over and its checkpoint written."""
@@ -91,11 +95,9 @@ class Watcher:
         self.progress.round_ended(replace(ended, refused=(*ended.refused, *lines)))
 
     def _new(self) -> list[Row]:
-        with self.sums.open("rb") as file:
-            file.seek(self.read)
-            lines = file.read()
-        self.read += len(lines)
-        return [json.loads(line) for line in lines.splitlines()]
+        rows = self.folder.sum_rows()
+        new, self.known = rows[self.known :], len(rows)
+        return new
 
 
 def simulate(
@@ -115,9 +117,14 @@ def simulate(
     torch.set_num_threads(1)  # floats are added in one order, whatever the machine's cores
     hold_to_origin(scenario.file, folder.path)
     world = populate(scenario, folder)
-    watch = Stopwatch(progress)
+    with opened(folder.ledger, world.fleet.log) as ledger:
+        return _stages(world, _coordinator(world, ledger, progress), progress, beside)
+
+
+def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: Beside | None) -> Summary:
+    folder, watch = world.folder, Stopwatch(progress)
     with watch("training"):
-        federated = _coordinator(world, progress).run()
+        federated = coordinator.run()
     watch.seconds["training"] = sum(row["seconds"] for row in folder.rows())  # also from before a resume
     preprocessing = federated.preprocessing or identity(world.model)
     with watch("central baseline"):
@@ -125,6 +132,7 @@ def simulate(
     with watch("package"):
         keys = release_keys(folder.path / "keys")
         path = package(world, federated, preprocessing, keys)
+    _release(world, coordinator.book, federated, path)
     with watch("install"):
         installed, variants = install(world, path, keys)
     with watch("report"):
@@ -135,15 +143,25 @@ def simulate(
     return found
 
 
-def _coordinator(world: World, progress: Progress) -> Coordinator:
+def _release(world: World, book: RunBook, federated: Federated, package: Path) -> None:
+    """Write down what leaves the server's hands."""
+    policy = world.fleet.operator.policy
+    book.release_metrics("metrics.csv", (world.folder.path / "metrics.csv").read_bytes())
+    book.release_model(
+        digest(federated.parameters), package.read_bytes(), None if policy is None else policy.sha256
+    )
+
+
+def _coordinator(world: World, ledger: LedgerWriter, progress: Progress) -> Coordinator:
     return Coordinator(
         grid=world.fleet.grid(),
         file=world.file,
         model=world.model,
         folder=world.folder,
+        ledger=ledger,
         protection=replace(world.scenario.protection, operator=world.fleet.operator),
         seed=world.file.seed,
-        observe=Watcher(progress, world.folder.sums).round_ended,
+        observe=Watcher(progress, world.folder).round_ended,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from covey.planner import Cohort, traffic
 from covey.secagg.graph import quorum
-from covey_server.run_folder import Row
+from covey_server.sum_rows import Row
 from covey_simulations.report.facts import SentKind
 
 

@@ -9,14 +9,14 @@ from covey.planner.cohort import Assumptions, cohort_for
 from covey.seeds import generator
 from covey_models.model import Model
 from covey_models.registry import find, from_file
+from covey_server.policy_draft import cohorts
 from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
-from covey_simulations.fleet import Fleet, check_fit, fleet
+from covey_simulations.fleet import Fleet, Setting, check_fit, fleet
 from covey_simulations.settings import SimulationFile
-from covey_strategies.cohort import minimum_of
 from covey_strategies.protection import Protection
 
 
@@ -78,30 +78,31 @@ def read(file: SimulationFile) -> Scenario:
 
 def _check_masks(file: SimulationFile, protected: Protection, devices: int) -> None:
     """Rounds ask a cohort; at the end all devices validate."""
-    federation = file.federation
-    asked = min(federation.devices_per_round or devices, devices)
+    asked = min(file.federation.devices_per_round or devices, devices)
     if asked < SMALLEST_COHORT:
         raise InputError(
             f"{asked} devices in a sum do not hide one another, masks need {SMALLEST_COHORT}",
             hint='ask more devices, or set [privacy] masks = "elided" for the same numbers without masks',
         )
-    final = [(devices, 0)] if federation.devices_per_round else []
-    for size, minimum in [(asked, federation.minimum_devices), *final]:
-        for part in _parts(size, protected.largest):
-            fewest = minimum_of(part, minimum, file.privacy.dropouts, protected)
-            cohort_for(Assumptions(part, protected.corrupt, minimum=fewest, profile=protected.profile))
-
-
-def _parts(devices: int, largest: int) -> set[int]:
-    """Sizes of the sums that so many devices are divided into."""
-    parts = -(-devices // largest)
-    return {devices // parts, -(-devices // parts)}
+    for size, minimum in cohorts(file, devices, protected):
+        cohort_for(Assumptions(size, protected.corrupt, minimum=minimum, profile=protected.profile))
 
 
 def populate(scenario: Scenario, folder: RunFolder) -> World:
-    """Set up the devices."""
-    logs = folder.path / "devices"
-    return World(scenario, folder, fleet(scenario.data, scenario.model, scenario.file.seed, logs))
+    """Set up the devices.
+
+    Raises:
+        StateError: The run's keys are damaged.
+    """
+    setting = Setting(
+        scenario.data,
+        scenario.model,
+        scenario.file,
+        scenario.protection,
+        folder.path,
+        folder.path / "devices",
+    )
+    return World(scenario, folder, fleet(setting))
 
 
 def resolve(settings: ModelSettings) -> Model:

@@ -9,12 +9,13 @@ from flwr.serverapp import Grid
 from covey import plan as plans
 from covey.arrays import Parameters, digest
 from covey.examples import Standardise
+from covey.identity import sign
 from covey.plan import Plan, Statistics, Task
 from covey.secagg.envelope import seal_envelope
 from covey_models.model import Model
 from covey_strategies import cohort as cohorts
-from covey_strategies.exchange import Exchange, start
-from covey_strategies.private_sum import Book, PrivateSum, collect
+from covey_strategies.exchange import Exchange, Sealed, in_clear, masked
+from covey_strategies.private_sum import Book, PrivateSum, Receipt, Signed, collect
 from covey_strategies.protection import Protection
 from covey_strategies.queries import statistics
 
@@ -85,7 +86,7 @@ class Asking:
         """
         divided = cohorts.divide(cohort, self.protection.largest, self.seed, server_round)
         serial = self.book.next_sum()
-        exchanges = []
+        planned = []
         for number, members in enumerate(divided):
             bare = Plan(
                 run=self.run,
@@ -105,18 +106,30 @@ class Asking:
                 corrupt=self.protection.corrupt,
                 masks="none",
             )
-            exchanges.append(self._exchange(bare, parameters, members))
-        for exchange in exchanges:
-            self.book.reserve(exchange.plan)
+            planned.append(self.protection.protect(bare, parameters, self.model))
+        receipts = self.book.reserve([self._signed(plan) for plan in planned])
+        exchanges = [
+            self._exchange(plan, parameters, members, receipt)
+            for plan, members, receipt in zip(planned, divided, receipts, strict=True)
+        ]
         return Question(task, parameters, tuple(exchanges), grid)
 
-    def _exchange(self, bare: Plan, parameters: Parameters, members: Sequence[int]) -> Exchange:
-        plan = self.protection.protect(bare, parameters, self.model)
-        operator = self.protection.operator
+    def _signed(self, plan: Plan) -> Signed:
+        sent, operator = plans.to_bytes(plan), self.protection.operator
+        return Signed(sent, None if operator is None else sign(operator.private, "plan", sent))
+
+    def _exchange(
+        self, plan: Plan, parameters: Parameters, members: Sequence[int], receipt: Receipt
+    ) -> Exchange:
+        operator, sent = self.protection.operator, plans.to_bytes(plan)
         if plan.masks != "on" or operator is None:
-            return start(plan, parameters, members, None, None)
-        envelope = seal_envelope(plans.to_bytes(plan), operator.private, operator.roster_sent)
-        return start(plan, parameters, members, envelope, operator.roster)
+            return in_clear(plan, parameters, members)
+
+        def envelope(old: int) -> bytes:
+            return seal_envelope(sent, operator.private, operator.roster_sent, receipt.proofs(old))
+
+        sealed = Sealed(envelope, receipt.size, self.book.heads)
+        return masked(plan, parameters, members, sealed, operator.roster, self.book.adverts)
 
     def collect(self, question: Question, replies: Iterable[Message]) -> PrivateSum:
         """The sum of the answers, written down; see `covey_strategies.private_sum.collect`."""

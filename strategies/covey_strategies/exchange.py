@@ -1,7 +1,7 @@
 """One cohort's sum in progress, masked or in clear: what the transport sends, and how it ends."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 from flwr.app import Message
@@ -14,6 +14,8 @@ from covey.errors import ProtocolError
 from covey.identity import Roster
 from covey.plan import Plan
 from covey.secagg import server
+from covey.secagg.evidence import Evidence
+from covey.secagg.messages import OVERHEAD, Advertised, Behind, decode
 from covey.secagg.terms import Terms
 from covey_strategies.wire import plan_messages, read_reply, request_messages, to_record
 
@@ -27,16 +29,18 @@ class Settled:
     Attributes:
         total: int64, of rows and what noise is left.
         devices: Devices in it.
-        sharing: Devices that could have been; with masks, those that shared keys.
+        advertised: Devices that began; without masks, all that were asked.
+        sharing: Devices that could have been in it; with masks, those that shared keys.
         noise_left: Devices whose removable noise is still in it.
-        sets: SHA-256 commitments to who was in it; empty in clear.
+        evidence: What shows a reviewer who was in it; None in clear.
     """
 
     total: Integers
     devices: int
+    advertised: int
     sharing: int
     noise_left: int
-    sets: Mapping[str, str]
+    evidence: Evidence | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,28 @@ class Failed:
     """A sum that was not opened, and why."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Envelopes around one plan: each device gets one with a proof from the ledger that it has seen last.
+
+    Attributes:
+        envelope: By the size of the ledger that the device has seen.
+        size: Of the ledger that the envelopes show.
+        heads: What each node has seen last, as far as is known; shared by all exchanges of a run.
+    """
+
+    envelope: Callable[[int], bytes]
+    size: int
+    heads: MutableMapping[int, int]
+
+    def by_size(self, nodes: Iterable[int]) -> dict[int, list[int]]:
+        """Nodes by what they have seen last."""
+        found: dict[int, list[int]] = {}
+        for node in nodes:
+            found.setdefault(self.heads.get(node, 0), []).append(node)
+        return found
 
 
 @dataclass(frozen=True)
@@ -55,7 +81,10 @@ class Exchange:
         sent: The plan's bytes.
         parameters: The model that goes with it.
         cohort: Node ids.
+        sealed: Envelopes around the plan; None in clear.
         state: Of the machine.
+        behind: Nodes that want another proof of the ledger, and get the plan a second time.
+        held: Adverts of the others meanwhile.
         stage: What is being waited for; empty at the end.
         requests: What to send for it, by node.
         refused: What was not counted, one line each.
@@ -66,8 +95,10 @@ class Exchange:
     sent: bytes
     parameters: Parameters
     cohort: tuple[int, ...]
-    envelope: bytes | None
+    sealed: Sealed | None
     state: server.State | clear.State
+    behind: tuple[int, ...] = ()
+    held: tuple[tuple[int, bytes], ...] = ()
     stage: str = ""
     requests: Mapping[int, bytes] | None = None
     refused: tuple[str, ...] = ()
@@ -75,10 +106,22 @@ class Exchange:
 
     def first_messages(self) -> list[Message]:
         """The plan, to everyone in the cohort."""
-        return plan_messages(self.plan, self.sent, self.envelope, to_record(self.parameters), self.cohort)
+        return self._plan_messages(self.cohort)
+
+    def _plan_messages(self, nodes: Sequence[int]) -> list[Message]:
+        model = to_record(self.parameters)
+        if self.sealed is None:
+            return plan_messages(self.plan, self.sent, None, model, nodes)
+        return [
+            message
+            for size, some in self.sealed.by_size(nodes).items()
+            for message in plan_messages(self.plan, self.sent, self.sealed.envelope(size), model, some)
+        ]
 
     def messages(self) -> list[Message]:
         """What the machine wants sent next; nothing at the end."""
+        if self.behind:
+            return self._plan_messages(self.behind)
         digest = plans.digest(self.sent)
         return request_messages(self.plan, digest, self.stage, self.requests) if self.requests else []
 
@@ -94,27 +137,73 @@ class Exchange:
         new = replace(self, requests=None, stage="", refused=(*self.refused, *refused))
         if isinstance(self.state, clear.Answering | clear.Removing | clear.Finished | clear.Aborted):
             return _in_clear(new, self.state, replies)
+        if isinstance(self.state, server.Advertising) and self.sealed is not None:
+            new, replies = _caught_up(new, self.sealed, replies)
+            if new.behind:
+                return new
         return _masked(new, self.state, replies)
 
 
-def start(
-    plan: Plan, parameters: Parameters, cohort: Iterable[int], envelope: bytes | None, roster: Roster | None
-) -> Exchange:
-    """A plan before it is sent.
+def in_clear(plan: Plan, parameters: Parameters, cohort: Iterable[int]) -> Exchange:
+    """A plan without masks before it is sent.
 
     Args:
         plan: What is asked.
         parameters: The model that goes with it.
         cohort: Node ids.
-        envelope: Around the plan, where masks are on.
-        roster: That the plan names, where masks are on.
     """
     nodes, sent = tuple(cohort), plans.to_bytes(plan)
-    if envelope is None or roster is None:
-        state: server.State | clear.State = clear.Answering(plan, clear.digest_of(sent), frozenset(nodes))
-    else:
-        state = server.Advertising(Terms.of(sent), roster, frozenset(nodes), int(time.time()))
-    return Exchange(plan, sent, parameters, nodes, envelope, state)
+    state = clear.Answering(plan, clear.digest_of(sent), frozenset(nodes))
+    return Exchange(plan, sent, parameters, nodes, None, state)
+
+
+def masked(
+    plan: Plan,
+    parameters: Parameters,
+    cohort: Iterable[int],
+    sealed: Sealed,
+    roster: Roster,
+    before: Mapping[str, Advertised],
+) -> Exchange:
+    """A plan with masks before it is sent.
+
+    Args:
+        plan: What is asked.
+        parameters: The model that goes with it.
+        cohort: Node ids.
+        sealed: Envelopes around the plan.
+        roster: That the plan names.
+        before: Each device's newest advert, as far as is known.
+    """
+    nodes, sent = tuple(cohort), plans.to_bytes(plan)
+    state = server.Advertising(Terms.of(sent), roster, frozenset(nodes), int(time.time()), before)
+    return Exchange(plan, sent, parameters, nodes, sealed, state)
+
+
+def _caught_up(exchange: Exchange, sealed: Sealed, replies: Replies) -> tuple[Exchange, Replies]:
+    """Set aside who wants another proof of the ledger; each gets one more, once."""
+    again, adverts, refused = list[int](), list(exchange.held), list(exchange.refused)
+    for node, data in replies:
+        size = _size_seen(data)
+        if size is None:
+            adverts.append((node, data))
+        elif size > sealed.size or node in exchange.behind:
+            refused.append(f"node {node}: has seen {size} entries of this ledger, which has {sealed.size}")
+        else:
+            sealed.heads[node] = size
+            again.append(node)
+    if not again:
+        sealed.heads.update((node, sealed.size) for node, _ in adverts)
+    after = replace(exchange, behind=tuple(again), held=tuple(adverts), refused=tuple(refused))
+    return after, adverts
+
+
+def _size_seen(data: bytes) -> int | None:
+    """What a device that wants another proof has seen; None for any other reply."""
+    try:
+        return decode(data, Behind, blame="device", limit=OVERHEAD).size
+    except ProtocolError:
+        return None
 
 
 def _in_clear(exchange: Exchange, state: clear.State, replies: Replies) -> Exchange:
@@ -122,7 +211,9 @@ def _in_clear(exchange: Exchange, state: clear.State, replies: Replies) -> Excha
     lines = (*exchange.refused, *(_named(node, reason) for node, reason in refused))
     match after:
         case clear.Finished(total, senders, noise_left):
-            end: Settled | Failed | None = Settled(total, len(senders), len(exchange.cohort), noise_left, {})
+            end: Settled | Failed | None = Settled(
+                total, len(senders), len(exchange.cohort), len(exchange.cohort), noise_left, None
+            )
         case clear.Aborted(reason):
             end = _failed(reason, lines)
         case _:
@@ -153,9 +244,8 @@ def _named(node: int, reason: str) -> str:
 def _end(state: server.State, refused: Sequence[str]) -> Settled | Failed | None:
     match state:
         case server.Finished():
-            return Settled(
-                state.total, len(state.u3), len(state.u2), state.noise_left, {"u1": state.root.hex()}
-            )
+            members = len(state.u3), len(state.u1), len(state.u2)
+            return Settled(state.total, *members, state.noise_left, state.evidence)
         case server.Aborted(stage, reason):
             return _failed(reason if stage in reason else f"{reason} (stage {stage})", refused)
         case _:

@@ -1,6 +1,6 @@
 """One private sum: a question to one or more cohorts, driven over a Grid until each is opened or given up."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from covey import encode
 from covey.encode import Vectors
 from covey.errors import TooFewDevices
 from covey.plan import Plan
+from covey.secagg.messages import Advertised, Proofs
 from covey_strategies.exchange import Exchange, Failed, Settled
 
 
@@ -30,14 +31,49 @@ class PrivateSum:
     refused: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Signed:
+    """A plan as it will be sent.
+
+    Attributes:
+        plan: Its bytes.
+        signature: The operator's, kind "plan"; None where nobody signs plans.
+    """
+
+    plan: bytes
+    signature: bytes | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """That a plan is written down.
+
+    Attributes:
+        size: Of the ledger in which it is.
+        proofs: What a device wants to see of it that has seen the ledger at a size; None where the plan appeals
+            to no policy.
+    """
+
+    size: int
+    proofs: Callable[[int], Proofs | None]
+
+
 class Book(Protocol):
-    """Where a run's sums are written down; each call is durable before it returns."""
+    """Where a run's sums are written down; each call is durable before it returns.
+
+    Attributes:
+        heads: Size of the ledger that each node has seen last, as far as is known.
+        adverts: Each device's newest advert, as far as is known.
+    """
+
+    heads: dict[int, int]
+    adverts: dict[str, Advertised]
 
     def next_sum(self) -> int:
         """A serial number that was never used, in this run or before a crash of it."""
 
-    def reserve(self, plan: Plan) -> None:
-        """Before a plan is sent: it counts as spent from here on, whatever happens."""
+    def reserve(self, signed: Sequence[Signed]) -> tuple[Receipt, ...]:
+        """Before plans are sent: they count as spent from here on, whatever happens."""
 
     def settle(self, plan: Plan, settled: Settled) -> None:
         """After a sum was opened, before anything is done with it."""

@@ -12,11 +12,13 @@ from covey.arrays import Parameters
 from covey.errors import InputError, ProtocolError
 from covey.identity import Roster
 from covey.noise.removal import LARGEST_TOLERANCE
-from covey.plan import Masks, Noise, Plan, Profile, RosterReference, Suite, Unit
+from covey.plan import Masks, Noise, Plan, PolicyReference, Profile, RosterReference, Suite, Unit
 from covey.planner.calibrate import Kind
 from covey.planner.cohort import Assumptions, cohort_for
 from covey.planner.noise import total_variance
 from covey.planner.wire import bits_for
+from covey.policy import checking
+from covey.policy.signed import Opened as OpenedPolicy
 from covey.secagg.masks import Cipher
 from covey_models.model import Model
 from covey_strategies.queries import answer
@@ -30,16 +32,27 @@ class Operator:
         private: Ed25519 key that signs plans.
         roster: The fleet's devices.
         roster_sent: The roster as the enrolment key signed it.
+        policy: What devices will answer; None for an experiment with devices that are set up to answer without.
+        policy_sent: The policy as its reviewers signed it; empty for none.
     """
 
     private: bytes = field(repr=False)
     roster: Roster
     roster_sent: bytes
+    policy: OpenedPolicy | None = None
+    policy_sent: bytes = b""
 
     @property
     def reference(self) -> RosterReference:
         """What plans say of the roster."""
         return RosterReference(sha256=hashlib.sha256(self.roster_sent).hexdigest(), serial=self.roster.serial)
+
+    @property
+    def policy_reference(self) -> PolicyReference | None:
+        """What plans say of the policy."""
+        if self.policy is None:
+            return None
+        return PolicyReference(sha256=self.policy.sha256, serial=self.policy.policy.serial)
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,11 @@ class Protection:
         )
         if self.operator is None:
             raise TypeError("masks without an operator's key")
-        return msgspec.structs.replace(plan, suite=suite, roster=self.operator.reference)
+        policy = self.operator.policy_reference
+        return _allowed(
+            msgspec.structs.replace(plan, suite=suite, roster=self.operator.reference, policy=policy),
+            self.operator.policy,
+        )
 
 
 def _checked(plan: Plan) -> Plan:
@@ -126,6 +143,17 @@ def _checked(plan: Plan) -> Plan:
             f"{kind_of(plan)}: {error.message}",
             hint="lower privacy.sensitivity, a multiplier or examples_cap, or ask fewer devices",
         ) from error
+
+
+def _allowed(plan: Plan, policy: OpenedPolicy | None) -> Plan:
+    """Nor is what the policy does not allow."""
+    if policy is not None:
+        for reason in checking.refusals(plan, policy.policy, policy.sha256):
+            raise InputError(
+                f"{kind_of(plan)}: no device will answer this: {reason}",
+                hint="change the federation to fit its policy, or ask the reviewers for another policy",
+            )
+    return plan
 
 
 def kind_of(plan: Plan) -> Kind:

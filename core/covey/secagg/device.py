@@ -22,12 +22,12 @@ import msgspec
 
 from covey import ring
 from covey.errors import ProtocolError
-from covey.identity import read_roster, sign
+from covey.identity import public_of, read_roster, sign
 from covey.secagg.dealing import Secrets, deal
 from covey.secagg.diagram import Transition, find
 from covey.secagg.keys import commitment
 from covey.secagg.masked_input import masked_input
-from covey.secagg.members import read_cohort
+from covey.secagg.members import check_memory, read_cohort
 from covey.secagg.messages import (
     Advert,
     Advertised,
@@ -148,6 +148,8 @@ def _open(me: Me, event: Open) -> tuple[AnyState, tuple[Effect, ...]]:
         seal_key=secrets.seal_keys().public,
         mask_key=secrets.mask_keys(terms).public,
         commitment=commitment(secrets.b),
+        counter=event.counter,
+        leaf=event.leaf,
     )
     body = encode(advert)
     advertised = Advertised(body, sign(me.private, "advert", body))
@@ -170,6 +172,7 @@ def _share(me: Me, state: Advertising, request: Cohort, now: int) -> tuple[AnySt
         state.roster, me.enrolment, now=now, least_serial=0
     )  # its serial was checked with the plan
     view = read_cohort(request, terms, roster, state.advert, now)
+    check_memory(request.before, state.advert, public_of(me.private))
     dealt = deal(terms, state.secrets, view, me.private)
     after = Sharing(
         plan=state.plan,

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from covey import merkle
-from covey.errors import ProtocolError
+from covey.errors import MemoryRestored, ProtocolError
 from covey.identity import Roster, verify
 from covey.secagg.keys import check_public
 from covey.secagg.messages import Advert, Advertised, Cohort, Entry, Hash, Key, Position, decode, encode
@@ -128,6 +128,33 @@ def read_cohort(cohort: Cohort, terms: Terms, roster: Roster, own: Advertised, n
     if tuple(peer.position for peer in peers) != terms.neighbours(cohort.size, cohort.root, cohort.position):
         raise ProtocolError("not the neighbours that the graph gives", blame="server")
     return Neighbourhood(cohort.size, cohort.root, cohort.position, peers)
+
+
+def check_memory(before: Advertised | None, own: Advertised, identity: bytes) -> None:
+    """Refuse to go on with a memory that is older than what this device has signed.
+
+    Each advert counts the plans that its device has reserved budget for; on a disk that was restored, or in
+    one of two clones, the count starts again from where it was. This finds it where the server shows the
+    device what it has signed before; a server that hides it is found out by evidence, where the same count
+    stands twice.
+
+    Args:
+        before: The advert with the greatest count that the server has on record.
+        own: What this device advertised for this plan.
+        identity: Its public key.
+
+    Raises:
+        MemoryRestored: It has signed that count, or a greater one, before.
+        ProtocolError: What is shown is not this device's.
+    """
+    if before is None:
+        return
+    verify(identity, "advert", before.body, before.signature, blame="server")
+    earlier, now = (decode(each.body, Advert, blame="server", limit=ADVERT_BYTES) for each in (before, own))
+    if earlier.counter >= now.counter:
+        raise MemoryRestored(
+            f"this device has signed answer {earlier.counter} of its life before, its memory counts {now.counter}"
+        )
 
 
 def _peer(entry: Entry, advert: Advert, roster: Roster, now: int) -> Peer:

@@ -24,6 +24,7 @@ Key = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Share = Annotated[bytes, msgspec.Meta(min_length=33, max_length=33)]
 Box = Annotated[bytes, msgspec.Meta(min_length=155, max_length=155)]
 Position = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Positions = Annotated[tuple[Position, ...], msgspec.Meta(max_length=1 << 14)]
 
 
@@ -37,6 +38,28 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_lik
         return f"<{type(self).__name__}>"
 
 
+class Proofs(Message, frozen=True):
+    """What a plan appeals to. The plan cannot hold it: it is made of the plan.
+
+    Attributes:
+        policy: The signed note.
+        entry: The plan's reserve as it stands in the ledger.
+        index: Its place there.
+        inclusion: Its audit path under the checkpoint.
+        checkpoint: The ledger's head, signed and cosigned.
+        old: Size of the checkpoint that the device is believed to have seen last; 0 for none.
+        consistency: That the ledger has only grown since.
+    """
+
+    policy: Annotated[bytes, msgspec.Meta(max_length=1 << 17)]
+    entry: Annotated[bytes, msgspec.Meta(max_length=2 << 20)]
+    index: Count
+    inclusion: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]
+    checkpoint: Annotated[bytes, msgspec.Meta(max_length=1 << 16)]
+    old: Count
+    consistency: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]
+
+
 class Envelope(Message, frozen=True, tag="envelope"):
     """Server to device, first: the plan and what makes it believable.
 
@@ -44,13 +67,13 @@ class Envelope(Message, frozen=True, tag="envelope"):
         plan: As signed.
         signature: The operator's, kind "plan".
         roster: As signed by the enrolment key.
-        proofs: Reserved for the ledger's proofs; devices without a ledger accept none.
+        proofs: That a policy allows the plan and the ledger holds it; None for a plan that names no policy.
     """
 
     plan: Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
     signature: Signature
     roster: Annotated[bytes, msgspec.Meta(max_length=4 << 20)]
-    proofs: None = None
+    proofs: Proofs | None = None
 
 
 class Advert(Message, frozen=True, tag="advert"):
@@ -62,6 +85,9 @@ class Advert(Message, frozen=True, tag="advert"):
         seal_key: X25519 public key for shares on their way to this device.
         mask_key: X25519 public key for pair masks; its private key follows from the shared seed r.
         commitment: To b, the seed of the self mask.
+        counter: How many plans the device has reserved budget for in its life, with this one. It only grows:
+            a device whose disk was restored or cloned shows it by a number that was there before.
+        leaf: Its participation leaf; see `covey.ledger.participation`.
     """
 
     plan: Hash
@@ -69,6 +95,8 @@ class Advert(Message, frozen=True, tag="advert"):
     seal_key: Key
     mask_key: Key
     commitment: Hash
+    counter: Count
+    leaf: Hash
 
 
 class Advertised(Message, frozen=True, tag="advertised"):
@@ -76,6 +104,16 @@ class Advertised(Message, frozen=True, tag="advertised"):
 
     body: Annotated[bytes, msgspec.Meta(max_length=512)]
     signature: Signature
+
+
+class Behind(Message, frozen=True, tag="behind"):
+    """Device to server, instead of an advert: prove that the ledger has only grown since this size.
+
+    Attributes:
+        size: Of the last checkpoint that the device has seen.
+    """
+
+    size: Count
 
 
 class Entry(Message, frozen=True):
@@ -100,12 +138,14 @@ class Cohort(Message, frozen=True, tag="cohort"):
         root: Merkle root over all adverts in order.
         position: The receiver's own.
         entries: In order of positions, with the receiver's own among them.
+        before: The receiver's advert with the greatest counter that the server has on record; None for none.
     """
 
     size: Position
     root: Hash
     position: Position
     entries: Annotated[tuple[Entry, ...], msgspec.Meta(max_length=1 << 14)]
+    before: Advertised | None = None
 
 
 class Deal(Message, frozen=True):

@@ -1,14 +1,14 @@
 """What the server sends at each stage, by whom it is for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from covey import merkle
-from covey.secagg.messages import Cohort, Deal, Entry, Partners, Survivors, Unmask, Vote, encode
-from covey.secagg.stages import Agreeing, Deals, Deliver, Session
+from covey.secagg.messages import Advertised, Cohort, Deal, Entry, Partners, Survivors, Unmask, encode
+from covey.secagg.stages import Agreeing, Deals, Deliver, Session, Unmasking
 
 
-def ask_to_share(session: Session, tree: merkle.Tree) -> Deliver:
-    """U1, to all its members."""
+def ask_to_share(session: Session, tree: merkle.Tree, before: Mapping[str, Advertised]) -> Deliver:
+    """U1, to all its members, and to each what it has advertised before."""
     complete, everyone = session.terms.complete, range(len(session.members))
     entries = [  # each is shown to many
         Entry(place, member.advertised, () if complete else tree.path(place))
@@ -17,7 +17,8 @@ def ask_to_share(session: Session, tree: merkle.Tree) -> Deliver:
     requests = {}
     for position, member in enumerate(session.members):
         known = tuple(entries[place] for place in session.known(position, everyone))
-        requests[member.sender] = encode(Cohort(len(everyone), session.root, position, known))
+        own = before.get(member.advert.device)
+        requests[member.sender] = encode(Cohort(len(everyone), session.root, position, known, own))
     return Deliver("share", requests)
 
 
@@ -42,14 +43,12 @@ def ask_to_agree(state: Agreeing) -> Deliver:
     return Deliver("consistency", dict.fromkeys(state.session.senders(state.u3), request))
 
 
-def ask_to_unmask(state: Agreeing, votes: Mapping[int, bytes]) -> Deliver:
+def ask_to_unmask(state: Unmasking, voters: Iterable[int]) -> Deliver:
     """The proofs, to those who voted; in the semi-honest-server profile U3, to all of it."""
     session = state.session
     if session.terms.complete:
-        quorum = session.terms.threshold(len(session.members))
-        ballots = tuple(Vote(place, votes[place]) for place in sorted(votes)[:quorum])
-        request = encode(Unmask(state.u3, len(state.u3), state.inputs, ballots))
-        return Deliver("unmask", {session.members[place].sender: request for place in sorted(votes)})
+        request = encode(Unmask(state.u3, len(state.u3), state.inputs, state.votes))
+        return Deliver("unmask", {session.members[place].sender: request for place in sorted(voters)})
     among = frozenset(state.u3)
     requests = {
         session.members[place].sender: encode(Unmask(session.known(place, among), len(state.u3)))

@@ -18,7 +18,9 @@ from functools import partial
 import numpy as np
 
 from covey import merkle
+from covey.secagg.evidence import Evidence
 from covey.secagg.members import leaf
+from covey.secagg.messages import Vote
 from covey.secagg.opening import Inputs, Unopened, open_sum
 from covey.secagg.replies import (
     Replies,
@@ -113,7 +115,7 @@ def _advertised(state: Advertising, replies: Replies) -> Stepped:
         return _aborted("advertise", len(members), needed, blamed)
     tree = merkle.Tree([leaf(member.advertised) for member in members])
     session = Session(terms, members, tree.root, _graph(terms, len(members), tree.root))
-    return Sharing(session), (*blamed, ask_to_share(session, tree))
+    return Sharing(session), (*blamed, ask_to_share(session, tree, state.before))
 
 
 def _graph(terms: Terms, size: int, root: bytes) -> tuple[tuple[int, ...], ...]:
@@ -149,7 +151,8 @@ def _masked(state: Masking, replies: Replies) -> Stepped:
         return _aborted("masked", len(u3), plan.minimum, blamed)
     after = Agreeing(session, state.u2, u3, state.deals, total, inputs)
     if not session.terms.complete:
-        return _unmasking(after), (*blamed, ask_to_unmask(after, {}))
+        unmasking = _unmasking(after, ())
+        return unmasking, (*blamed, ask_to_unmask(unmasking, ()))
     return after, (*blamed, ask_to_agree(after))
 
 
@@ -162,11 +165,13 @@ def _agreed(state: Agreeing, replies: Replies) -> Stepped:
     quorum = state.session.terms.threshold(len(state.session.members))
     if len(votes) < quorum:
         return _aborted("consistency", len(votes), quorum, blamed)
-    return _unmasking(state), (*blamed, ask_to_unmask(state, votes))
+    ballots = tuple(Vote(place, votes[place]) for place in sorted(votes)[:quorum])
+    unmasking = _unmasking(state, ballots)
+    return unmasking, (*blamed, ask_to_unmask(unmasking, votes))
 
 
-def _unmasking(state: Agreeing) -> Unmasking:
-    return Unmasking(state.session, state.u2, state.u3, state.deals, state.total, state.inputs)
+def _unmasking(state: Agreeing, votes: tuple[Vote, ...]) -> Unmasking:
+    return Unmasking(state.session, state.u2, state.u3, state.deals, state.total, state.inputs, votes)
 
 
 def _revealed(state: Unmasking, replies: Replies, workers: int) -> Stepped:
@@ -192,7 +197,9 @@ def _revealed(state: Unmasking, replies: Replies, workers: int) -> Stepped:
     u1, u2, u3 = (
         tuple(map(session.name, each)) for each in (range(len(session.members)), state.u2, state.u3)
     )
-    return Finished(opened.total, u1, u2, u3, session.root, opened.noise_left), tuple(blamed)
+    adverts = tuple(member.advertised for member in session.members)
+    evidence = Evidence(adverts, state.u2, state.u3, state.inputs, state.votes)
+    return Finished(opened.total, u1, u2, u3, session.root, opened.noise_left, evidence), tuple(blamed)
 
 
 def _aborted(stage: Stage, count: int, needed: int, blamed: list[Blame]) -> Stepped:

@@ -9,7 +9,8 @@ from covey.encode import Integers
 from covey.identity import Roster
 from covey.ring import Ring
 from covey.secagg.diagram import Transition
-from covey.secagg.messages import Advert, Advertised, Deal, InputProof
+from covey.secagg.evidence import Evidence
+from covey.secagg.messages import Advert, Advertised, Deal, InputProof, Vote
 from covey.secagg.states import Stage
 from covey.secagg.terms import Terms, set_digest
 
@@ -61,12 +62,15 @@ class Advertising:
         roster: That the plan names.
         senders: Who was asked.
         now: Unix time, seconds.
+        before: By device, its advert with the greatest counter on record: shown to it, so that a device whose
+            disk was restored sees it.
     """
 
     terms: Terms
     roster: Roster
     senders: frozenset[Sender]
     now: int
+    before: Mapping[str, Advertised] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,13 @@ class Agreeing:
 
 @dataclass(frozen=True)
 class Unmasking(Agreeing):
-    """Waits for reveals."""
+    """Waits for reveals.
+
+    Attributes:
+        votes: A quorum of U3 for these sets; empty in the semi-honest-server profile.
+    """
+
+    votes: tuple[Vote, ...]
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,7 @@ class Finished:
         u3: Of who is in the sum.
         root: Of U1's adverts.
         noise_left: Survivors whose removable noise is still in the sum.
+        evidence: What shows somebody else who they were.
     """
 
     total: Integers
@@ -188,6 +199,7 @@ class Finished:
     u3: tuple[str, ...]
     root: bytes
     noise_left: int
+    evidence: Evidence = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,16 @@ class Open:
         vector: The encoded answer before noise, int64 (plan.length,).
         seed: 32 bytes from the operating system's generator; everything secret about masks follows from it.
         noise: 32 bytes likewise, or from a simulation's seed if the plan says so.
+        counter: How many plans the device has reserved budget for in its life, with this one.
+        leaf: 32 bytes, its participation leaf for this sum.
     """
 
     envelope: Opened = field(repr=False)
     vector: Integers = field(repr=False)
     seed: bytes = field(repr=False)
     noise: bytes = field(repr=False)
+    counter: int
+    leaf: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,120 @@
+"""Where a device's budget is kept: a journal that is durable before anything leaves the device.
+
+A journal that was put back (an SD card restored from an image, a clone of it) counts from where it was.
+Nothing on one disk can tell. Three things can: the server shows each device what it has signed before; a
+second file on another storage, if the owner names one, holds the count as well; and a reviewer sees one count
+twice in the evidence. What none of them sees is a device that is restored, kept from every server that knows
+it and asked by one that hides what it knows, while no reviewer looks: the threat model says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from covey import budget as budgets
+from covey.budget import Budget, Locked, Row
+from covey.errors import PlanRefused, StateError
+from covey_io import durable
+from covey_io.lock import held
+
+
+class Journal(Protocol):
+    """Where a budget is kept."""
+
+    @property
+    def budget(self) -> Budget:
+        """What the journal comes to."""
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add rows, all of them or none; durable when it returns."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from it while something is checked and written."""
+
+
+class MemoryJournal:
+    """Of a simulated device: it lasts as long as its process."""
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+
+    @property
+    def budget(self) -> Budget:
+        """What the journal comes to."""
+        return self._budget
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """See `Journal`."""
+        for row in rows:
+            self._budget = budgets.after(self._budget, row)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else has it."""
+        yield
+
+
+class FileJournal(MemoryJournal):
+    """In one file, a JSON object a line, fsynced before the device goes on.
+
+    Args:
+        path: The file; made with the first row.
+        counter: A file on another storage that holds how many reserves there were; None for none.
+
+    Raises:
+        StateError: It is damaged. A device whose memory cannot be trusted answers nothing.
+    """
+
+    def __init__(self, path: Path, counter: Path | None = None) -> None:
+        super().__init__()
+        self._path = path
+        self._counter = counter
+        self._load()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """See `Journal`; what another process wrote meanwhile is read."""
+        durable.make_folder(self._path.parent)
+        refusal = PlanRefused("this device is answering another plan")
+        with held(self._path.with_name(f".{self._path.name}.lock"), refusal):
+            self._load()
+            yield
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """See `Journal`."""
+        if not rows:
+            return
+        durable.make_folder(self._path.parent)
+        durable.append(self._path, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+        super().write(rows)
+        if self._counter is not None:
+            durable.replace(self._counter, b"%d\n" % self._budget.counter)
+
+    def _load(self) -> None:
+        """Read it anew; a torn last line, of rows that nothing has followed from yet, is taken off."""
+        data = self._path.read_bytes() if self._path.exists() else b""
+        whole, newline, torn = data.rpartition(b"\n")
+        if torn:
+            durable.replace(self._path, whole + newline, mode=0o600)
+        try:
+            rows = msgspec.json.decode(b"[" + whole.replace(b"\n", b",") + b"]", type=list[Row])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(f"{self._path} is damaged: {error}", hint="enrol the device anew") from error
+        self._budget = budgets.read(rows)
+        self._compare()
+
+    def _compare(self) -> None:
+        """Lock it if the other storage counts more."""
+        if self._counter is None or not self._counter.exists() or self._budget.locked:
+            return
+        try:
+            elsewhere = int(self._counter.read_text("ascii"))
+        except ValueError as error:
+            raise StateError(f"{self._counter} is damaged", hint="enrol the device anew") from error
+        if elsewhere > self._budget.counter:
+            reason = f"{self._counter} counts {elsewhere} plans, the journal {self._budget.counter}: it was put back"
+            self.write([Locked(self._budget.clock, reason)])

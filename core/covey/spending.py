@@ -1,0 +1,222 @@
+"""What private sums have cost so far, from what was asked and how it ended, and from nothing else.
+
+Every sum that was asked for counts, also one that was aborted or cut short by a crash: devices may have
+answered. Cohorts of one sum ask different devices, so the costliest of them counts. For the unit example
+held-out examples are others than those trained on: validation is composed in parallel with the rest, and the
+larger ε counts. Without masks the server sees each answer alone: against it only that device's own noise
+counts, and of that what stays when all that can be removed is asked for.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from covey import plan as plans
+from covey.accounting import DiscreteGaussian, Epsilon, Event, Skellam, epsilon
+from covey.noise.removal import local_shares
+from covey.plan import Gradient, Masks, Noise, Plan, Unit
+
+View = Literal["server", "settled", "release"]
+"""Against whom, and knowing what.
+
+"server": the server and C_max devices, with no more noise than the smallest sum that may be opened
+guarantees. "settled": the same, with the noise of those who are shown to have been in the sum. "release": an
+outsider who sees only releases and controls no device.
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a claim about one sum is computed from.
+
+    Attributes:
+        run: The run's identifier.
+        sum: Serial number in it.
+        cohort_number: Which of its cohorts.
+        kind: "train", "gradient", "validate" or "statistics".
+        unit: The unit of privacy.
+        cohort: Devices asked.
+        minimum: Fewest devices whose sum is opened.
+        corrupt: C_max.
+        length: d.
+        norm: Δ, integer units.
+        sampling_rate: q of the coins; 1 for none.
+        masks: Whether answers were masked.
+        noise: What the devices added; None for nothing.
+    """
+
+    run: str
+    sum: int
+    cohort_number: int
+    kind: str
+    unit: Unit
+    cohort: int
+    minimum: int
+    corrupt: int
+    length: int
+    norm: int
+    sampling_rate: float
+    masks: Masks
+    noise: Noise | None
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Asked":
+        """By a plan."""
+        return cls(
+            run=plan.run,
+            sum=plan.sum,
+            cohort_number=plan.cohort_number,
+            kind=plans.kind(plan),
+            unit=plan.unit,
+            cohort=plan.cohort,
+            minimum=plan.minimum,
+            corrupt=plan.corrupt,
+            length=plan.length,
+            norm=plan.norm,
+            sampling_rate=plan.task.sampling_rate if isinstance(plan.task, Gradient) else 1.0,
+            masks=plan.masks,
+            noise=plan.noise,
+        )
+
+    @property
+    def apart(self) -> bool:
+        """Whether it touches other examples than the rest of its run: of the two costs the larger counts."""
+        return self.unit == "example" and self.kind == "validate"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a sum was opened.
+
+    Attributes:
+        devices: In it.
+        sharing: That could have been.
+        noise_left: Whose removable noise is still in it.
+    """
+
+    devices: int
+    sharing: int
+    noise_left: int
+
+
+Sum = tuple[Asked, Ended | None]
+"""A sum, and how it was opened; None if it was not."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What sums have cost.
+
+    Attributes:
+        unit: The unit of privacy.
+        delta: δ.
+        server: ε against the server and C_max devices; None if a sum had no noise. Without masks against the
+            server that saw each answer.
+        release: ε against an outsider who sees only releases and controls no device; None likewise.
+        simulated: Whether noise was drawn from a seed: the ε are what a fleet would have, and protect nobody.
+        sums: How many sums were reserved, by kind.
+        unopened: How many of them were not opened.
+    """
+
+    unit: str
+    delta: float
+    server: Epsilon | None
+    release: Epsilon | None
+    simulated: bool
+    sums: dict[str, int]
+    unopened: int
+
+
+def spent(sums: Iterable[Sum], delta: float) -> Spent:
+    """The cost of sums of one unit.
+
+    Args:
+        sums: At least one.
+        delta: δ of them all together.
+    """
+    known = list(sums)
+    noisy = all(asked.noise for asked, _ in known)
+    return Spent(
+        unit=known[0][0].unit,
+        delta=delta,
+        server=_epsilon(known, delta, "server") if noisy else None,
+        release=_epsilon(known, delta, "release") if noisy else None,
+        simulated=any(asked.noise and asked.noise.seeded for asked, _ in known),
+        sums=dict(Counter(asked.kind for asked, _ in known if asked.cohort_number == 0)),
+        unopened=sum(end is None for _, end in known),
+    )
+
+
+def groups(sums: Iterable[Sum], view: View) -> list[list[tuple[Event, int]]]:
+    """Events whose costs add up, with their numbers; of several groups the costliest counts.
+
+    Args:
+        sums: All with noise.
+        view: Against whom.
+    """
+    cohorts: dict[tuple[str, int], list[Sum]] = {}
+    for asked, end in sums:
+        cohorts.setdefault((asked.run, asked.sum), []).append((asked, end))
+    found: dict[bool, Counter[Event]] = {}
+    for each in cohorts.values():
+        costliest = max((event(*one, view) for one in each), key=lambda one: one.renyi(2))
+        found.setdefault(each[0][0].apart, Counter())[costliest] += 1
+    return [list(counted.items()) for counted in found.values()]
+
+
+def event(asked: Asked, end: Ended | None, view: View) -> Event:
+    """One sum's mechanism. In the server's view only the noise that honest devices guarantee counts.
+
+    Raises:
+        ValueError: It had no noise.
+    """
+    noise = asked.noise
+    if noise is None:
+        raise ValueError("a sum without noise has no cost that is finite")
+    if noise.mechanism == "discrete-gaussian":
+        (local,) = _shares(asked, noise, asked.cohort)
+        contributors = _contributors(asked, end, view)
+        return DiscreteGaussian(asked.norm, asked.length, local, contributors, asked.sampling_rate)
+    return Skellam(asked.norm, asked.length, _variance(asked, noise, end, view), asked.sampling_rate)
+
+
+def _contributors(asked: Asked, end: Ended | None, view: View) -> int:
+    """Whose discrete Gaussians count."""
+    if asked.masks == "none" and view != "release":
+        return 1
+    if end is None or view == "server":
+        return asked.minimum - asked.corrupt
+    return end.devices if view == "release" else end.devices - asked.corrupt
+
+
+def _variance(asked: Asked, noise: Noise, end: Ended | None, view: View) -> int:
+    """Of the Skellam noise that counts."""
+    if asked.masks == "none" and view != "release":
+        return _shares(asked, noise, asked.cohort)[0]
+    if end is None or view == "server" or (view == "settled" and noise.removal):
+        return noise.variance  # what is left with removal is this much and no more: nothing is given back
+    if view == "settled":
+        return (end.devices - asked.corrupt) * _shares(asked, noise, end.sharing)[0]
+    return _left(asked, noise, end)
+
+
+def costliest(found: Sequence[Sequence[tuple[Event, int]]], delta: float) -> Epsilon:
+    """The ε of groups that do not touch the same data."""
+    return max((epsilon(list(counted), delta) for counted in found), key=lambda cost: cost.value)
+
+
+def _epsilon(sums: list[Sum], delta: float, view: View) -> Epsilon:
+    return costliest(groups(sums, view), delta)
+
+
+def _left(asked: Asked, noise: Noise, end: Ended) -> int:
+    """The variance of all survivors' noise in an opened sum: more than the server's view may count on."""
+    shares, stay = _shares(asked, noise, end.sharing), end.sharing - end.devices + 1
+    return int(end.devices * sum(shares[:stay]) + end.noise_left * sum(shares[stay:]))
+
+
+def _shares(asked: Asked, noise: Noise, sharing: int) -> tuple[int, ...]:
+    """What each device added."""
+    of = {"corrupt": asked.corrupt, "minimum": asked.minimum}
+    return local_shares(noise.variance, sharing=sharing, removal=noise.removal, **of)

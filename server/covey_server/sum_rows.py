@@ -1,0 +1,134 @@
+"""A run's private sums as rows, read from the ledger: for summaries, reports and scripts.
+
+reserve    everything that a claim about a sum is computed from, and what a person wants to know of it
+settle     how many devices were in it
+abort      why it was given up
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from covey import plan as plans
+from covey import ring
+from covey.errors import ProtocolError, StateError
+from covey.ledger.entries import Abort, AnyEntry, Reserve, Settle, decode
+from covey.plan import Gradient, Plan
+from covey_io.ledger_files import LedgerFiles
+
+Row = dict[str, Any]
+
+
+def rows_of(found: Iterable[AnyEntry], run: str) -> list[Row]:
+    """The sums of one run, in the ledger's order.
+
+    Args:
+        found: The ledger's entries.
+        run: The run's identifier.
+    """
+    return [row for plan, entry in _own(found, run) if (row := _row(plan, entry)) is not None]
+
+
+def read_entries(files: LedgerFiles) -> list[AnyEntry]:
+    """All entries of a ledger.
+
+    Raises:
+        StateError: One is no entry: the ledger is damaged.
+    """
+    lines, _ = files.lines()
+    return [decoded(files, number, line) for number, line in enumerate(lines)]
+
+
+def decoded(files: LedgerFiles, number: int, line: bytes) -> AnyEntry:
+    """One entry of a ledger.
+
+    Raises:
+        StateError: It is none: the ledger is damaged.
+    """
+    try:
+        return decode(line, blame="local")
+    except ProtocolError as error:
+        raise StateError(
+            f"{files.entries} is damaged: entry {number}: {error.message}",
+            hint="put it back as it was; nothing was overwritten",
+        ) from error
+
+
+def open_plans(found: Iterable[AnyEntry], run: str) -> list[str]:
+    """Digests of a run's plans that were reserved and have no end."""
+    unfinished: dict[str, None] = {}
+    for plan, entry in _own(found, run):
+        digest = plans.digest(plans.to_bytes(plan))
+        if isinstance(entry, Reserve):
+            unfinished[digest] = None
+        else:
+            unfinished.pop(digest, None)
+    return list(unfinished)
+
+
+def _own(found: Iterable[AnyEntry], run: str) -> Iterator[tuple[Plan, AnyEntry]]:
+    """Entries about sums of a run, each with its plan."""
+    known: dict[str, Plan] = {}
+    for entry in found:
+        match entry:
+            case Reserve():
+                plan = plans.from_bytes(entry.plan)
+                if plan.run == run:
+                    known[plans.digest(entry.plan)] = plan
+                    yield plan, entry
+            case Settle() | Abort():
+                if entry.plan in known:
+                    yield known[entry.plan], entry
+            case _:
+                pass
+
+
+def _row(plan: Plan, entry: AnyEntry) -> Row | None:
+    match entry:
+        case Reserve():
+            return reserve_row(plan)
+        case Settle():
+            sets = {} if entry.sets is None else msgspec.to_builtins(entry.sets)
+            members = entry.members
+            return {
+                **_named("settle", plan),
+                "devices": members.survivors,
+                "sharing": members.sharing,
+                "noise_left": members.noise_left,
+                **sets,
+            }
+        case Abort():
+            return {**_named("abort", plan), "reason": entry.reason}
+        case _:
+            return None
+
+
+def reserve_row(plan: Plan) -> Row:
+    """What a claim about a sum is computed from, and what a person wants to know of it."""
+    return {
+        **_named("reserve", plan),
+        "unit": plan.unit,
+        "asked": plan.cohort,
+        "cohorts": plan.cohorts,
+        "minimum": plan.minimum,
+        "corrupt": plan.corrupt,
+        "elements": plan.length,
+        "bytes_per_device": ring.packed_size(plan.length, plan.bits),
+        "parts": [{"name": p.name, "length": p.length, "clip": p.clip, "scale": p.scale} for p in plan.parts],
+        "norm": plan.norm,
+        "sampling_rate": plan.task.sampling_rate if isinstance(plan.task, Gradient) else 1.0,
+        "masks": plan.masks,
+        "suite": None if plan.suite is None else msgspec.to_builtins(plan.suite),
+        "noise": None if plan.noise is None else msgspec.to_builtins(plan.noise),
+    }
+
+
+def _named(event: str, plan: Plan) -> Row:
+    return {
+        "event": event,
+        "sum": plan.sum,
+        "cohort_number": plan.cohort_number,
+        "round": plan.round,
+        "kind": plans.kind(plan),
+    }
