@@ -25,10 +25,15 @@ GROUP = "covey.commands"
 SUMMARIES: Mapping[str, str] = {
     "demo": "Train twenty simulated devices and install the signed model.",
     "simulate": "Run the federation that a TOML file describes, on this machine.",
-    "fleet": "Make the keys of a pilot's fleet.",
-    "infer": "Run a verified model package on inputs.",
-    "package": "Check a model package offline, and see what is in it.",
     "plan": "Plan a private run: noise, minimum, bytes, and what is promised.",
+    "policy": "Write, explain, sign and compare what devices may be asked.",
+    "audit": "Check a run or a ledger offline: every signature, rule and figure.",
+    "ledger": "Look into a ledger of private sums, and export it.",
+    "statement": "Write the privacy statement of a run for its model card.",
+    "witness": "Cosign the heads of others' ledgers, so that none can be rewritten.",
+    "fleet": "Make a pilot's keys, and draft its policy.",
+    "package": "Check a model package offline, and see what is in it.",
+    "infer": "Run a verified model package on inputs.",
 }
 
 

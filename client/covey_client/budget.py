@@ -116,5 +116,5 @@ class FileJournal(MemoryJournal):
         except ValueError as error:
             raise StateError(f"{self._counter} is damaged", hint="enrol the device anew") from error
         if elsewhere > self._budget.counter:
-            reason = f"{self._counter} counts {elsewhere} plans, the journal {self._budget.counter}: it was put back"
-            self.write([Locked(self._budget.clock, reason)])
+            found = f"{self._counter} counts {elsewhere} plans, the journal {self._budget.counter}"
+            self.write([Locked(self._budget.clock, f"{found}: it was put back")])

@@ -40,8 +40,7 @@ class LedgerFiles:
         return self.entries.is_file()
 
     def lines(self) -> tuple[list[bytes], bytes]:
-        """All complete lines without their newlines, and what stands after the last: a torn entry, or
-        nothing.
+        """All complete lines without their newlines; and what stands after the last, a torn entry or nothing.
 
         Raises:
             InputError: There is no ledger, or it cannot be read.

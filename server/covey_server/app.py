@@ -7,8 +7,8 @@ The bundle is a manifest only; it names the federation's file and the folder for
     runs = "/var/lib/covey/runs"
     operator = "/etc/covey/operator"   (masks need it; see covey_server.operator)
 
-All runs in a folder write to one ledger, `ledger/` in it. A run whose folder has no summary yet is gone on with:
-after a crash, `flwr run` again.
+All runs in a folder write to one ledger, `ledger/` in it. A run whose folder has no summary yet is gone on
+with: after a crash, `flwr run` again.
 """
 
 import sys

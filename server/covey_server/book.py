@@ -66,7 +66,7 @@ class RunBook:
         self.adverts = _adverts(ledger)
 
     def begin(self) -> None:
-        """Write down, once each, whom this run asks and under which policy; and abort what a crash left open."""
+        """Write down, once each, whom this run asks and under which policy; abort what a crash left open."""
         now, operator = self._ledger.now, self._operator
         if operator is not None:
             self._enrol(operator, now)

@@ -4,22 +4,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-fleet = typer.Typer(no_args_is_help=True, help="Keys of a pilot's fleet.")
+from covey.errors import InputError
+
+fleet = typer.Typer(
+    no_args_is_help=True, help="A pilot's keys, and the policy that it asks its reviewers for."
+)
 
 
 @fleet.callback()
 def _group() -> None:
-    """Keys of a pilot's fleet.
+    """A pilot's keys, and the policy that it asks its reviewers for.
 
-    Masked sums need keys: devices answer plans that the operator signed, for devices that the enrolment key
-        certified.
+    Devices answer plans that the operator signed, that a policy of the reviewers allows and that the ledger
+    holds, together with devices that the enrolment key certified.
     """
 
 
 @fleet.command()
-def init(
+def init(  # noqa: PLR0913 - options of a command
     folder: Annotated[Path, typer.Argument(help="A new folder for the keys.", show_default=False)],
     devices: Annotated[
         list[str], typer.Argument(help="Names of the devices, ten or more.", show_default=False)
@@ -27,25 +30,96 @@ def init(
     *,
     name: Annotated[str, typer.Option("--name", help="The fleet's name.")] = "fleet",
     days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long the roster holds.")] = 365,
+    reviewer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE.vkey", help="A reviewer's public key; repeat for more. Made if none is given."
+        ),
+    ] = None,
+    threshold: Annotated[
+        int, typer.Option(min=1, help="So many reviewers must sign a policy: 2 is the two-person rule.")
+    ] = 1,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.vkey=ADDRESS",
+            help="A witness's key and address; repeat for more. Made if none is given.",
+        ),
+    ] = None,
 ) -> None:
-    """Make the keys of a fleet: enrolment, operator, and one identity for each device.
+    """Make the keys of a fleet: enrolment, operator, ledger, and one identity for each device.
 
     Copy FOLDER/operator to the server's host and FOLDER/devices/NAME to its device, over a channel you trust,
-    and delete them here; keep FOLDER/enrolment offline. This is for pilots: devices that make their own keys,
-    invitations and revocation are not built yet.
+    and delete them here; keep FOLDER/enrolment offline. A reviewer makes a key with `covey policy key` and
+    gives you the public half; without one, FOLDER/reviewer has a key to hand over. A witness runs `covey
+    witness serve` where the operator cannot write; without one, FOLDER/witness has one to move there. This is
+    for pilots: devices that make their own keys, invitations and revocation are not built yet.
 
     \b
-    covey fleet init keys pi-01 pi-02 pi-03 pi-04 pi-05 pi-06 pi-07 pi-08 pi-09 pi-10
-    covey fleet init keys $(seq -f pi-%02g 1 20) --name lab --days 90
+    covey fleet init keys $(seq -f pi-%02g 1 20) --name lab --days 90 --threshold 2 \\
+                     --reviewer anna.vkey --reviewer bo.vkey --witness w1.vkey=https://witness.example.org
+    covey fleet init keys $(seq -f pi-%02g 1 20)
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
-    from covey_server.fleet_keys import make_fleet  # noqa: PLC0415 - help imports nothing heavy
+    from covey_server.fleet_keys import make_fleet, outsiders_of  # noqa: PLC0415 - help imports nothing heavy
 
-    make_fleet(folder, name, devices, days)
-    console = Console()
-    for line in (
+    outsiders = outsiders_of(reviewer or [], threshold, witness or [])
+    make_fleet(folder, name, devices, days, outsiders)
+    lines = [
         f"keys of {len(devices)} devices are in {folder}",
         f"  {folder}/operator      to the server's host: -c 'operator=\"/path/operator\"'",
         f"  {folder}/devices/NAME  to each device: --node-config 'keys=\"/path/NAME\" …'",
         f"  {folder}/enrolment     keep offline",
-    ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    ]
+    if not reviewer:
+        lines.append(f"  {folder}/reviewer      to a reviewer, who is not the operator: signs policies")
+    if not witness:
+        lines.append(
+            f"  {folder}/witness       to a machine that the operator cannot write to: covey witness serve"
+        )
+        lines.append(f"                         then write its address into {folder}/operator/witnesses")
+    lines.append(
+        f"next: covey fleet policy FEDERATION.toml {folder}/operator > policy.toml, for the reviewers to sign"
+    )
+    for line in lines:
+        typer.echo(line)
+
+
+@fleet.command()
+def policy(  # noqa: PLR0913 - options of a command
+    federation: Annotated[
+        Path, typer.Argument(metavar="FEDERATION.toml", help="What is going to be asked.", show_default=False)
+    ],
+    operator: Annotated[
+        Path, typer.Argument(metavar="OPERATOR", help="The operator's folder.", show_default=False)
+    ],
+    *,
+    purpose: Annotated[str, typer.Option(help="What the answers are for, in words.")] = "",
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long the policy holds, from today.")] = 90,
+    spare: Annotated[
+        int, typer.Option(min=0, help="Sums of each kind to spare, for rounds that fail: they raise epsilon.")
+    ] = 0,
+    rate_limit: Annotated[
+        str, typer.Option(metavar="N per PERIOD", help="Answers of a device to each kind of query.")
+    ] = "none",
+    after: Annotated[
+        Path | None, typer.Option(metavar="POLICY", help="The signed policy that this one replaces.")
+    ] = None,
+) -> None:
+    """Draft the policy that a federation needs, and print it: for the reviewers, who may change anything.
+
+    What is asked, of how many devices, with how much noise and how often follows from FEDERATION.toml and the
+    roster; keys, log and witnesses from OPERATOR. Nothing is signed here: the reviewers read it (covey policy
+    explain), change it and sign it (covey policy sign); put what they signed into OPERATOR/policy.
+
+    \b
+    covey fleet policy federation.toml keys/operator --purpose "Find worn bearings." > policy.toml
+    covey fleet policy federation.toml keys/operator --spare 3 --rate-limit "24 per day" > policy.toml
+    """  # noqa: D301 - as above
+    from covey_server.fleet_policy import drafted  # noqa: PLC0415 - as above
+
+    if not purpose.strip():
+        raise InputError(
+            "what are the answers for? devices' owners and reviewers will read it",
+            hint='add --purpose "Find worn bearings before they fail."',
+        )
+    typer.echo(drafted(federation, operator, purpose, days, spare, rate_limit, after), nl=False)

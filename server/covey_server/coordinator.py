@@ -22,8 +22,8 @@ from covey_server.book import RunBook
 from covey_server.checkpoint import Checkpoint
 from covey_server.ledger_writer import LedgerWriter
 from covey_server.run_folder import RunFolder
-from covey_server.sum_rows import Row
 from covey_server.settings import FederationFile, server_rate, train_task, validate_task
+from covey_server.sum_rows import Row
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
 from covey_strategies.private import Private, Recipes

@@ -3,8 +3,9 @@
 DIR/enrolment/enrolment.key   certifies devices; keep it away from the server and from devices
 DIR/operator/                 for the server's host; see `covey_server.operator`
 DIR/devices/NAME/             for one device each; see `covey_io.device_keys`
-DIR/reviewer/                 a reviewer's key, where no reviewer brought one: for somebody who is not the operator
-DIR/witness/                  a witness, where none was named: to be run where the operator cannot write
+DIR/reviewer/                 a reviewer's key, where no reviewer brought one: for somebody who is not the
+operator DIR/witness/                  a witness, where none was named: to be run where the operator cannot
+write
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from covey.errors import InputError
 from covey.identity import Certificate, Roster, private_pem, public_of, sign_roster
-from covey.ledger.note import Ed25519Signer, Verifier
+from covey.ledger.note import Ed25519Signer, Verifier, read_vkey
 from covey.policy.signed import Reviewers
 from covey.secagg.states import Me
 from covey_io import durable
@@ -36,6 +37,40 @@ class Outsiders:
 
     reviewers: Reviewers | None = None
     witnesses: tuple[tuple[Verifier, str], ...] = ()
+
+
+def outsiders_of(reviewers: Sequence[Path], threshold: int, witnesses: Sequence[str]) -> Outsiders:
+    """Who is not the operator, as the command line names them.
+
+    Args:
+        reviewers: Files with a public key each; none for a key to be made.
+        threshold: So many of them must sign a policy.
+        witnesses: FILE.vkey=ADDRESS each; none for one to be made.
+
+    Raises:
+        InputError: A file cannot be read as a key, or the threshold cannot be reached.
+    """
+    keys = tuple(_vkey(path) for path in reviewers)
+    if not keys and threshold != 1:
+        raise InputError(
+            f"{threshold} reviewers must sign, and one key would be made",
+            hint="give each reviewer's --reviewer",
+        )
+    named = []
+    for each in witnesses:
+        path, separator, address = each.partition("=")
+        if not separator or not address:
+            raise InputError(f"--witness {each}", hint="write FILE.vkey=ADDRESS")
+        named.append((_vkey(Path(path)), address))
+    return Outsiders(Reviewers(keys, threshold) if keys else None, tuple(named))
+
+
+def _vkey(path: Path) -> Verifier:
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {type(error).__name__}", hint="name a file with one public key") from error
+    return read_vkey(text)
 
 
 def make_fleet(

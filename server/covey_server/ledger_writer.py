@@ -1,9 +1,10 @@
-"""The ledger's one writer: an entry is durable before it is in a head, and a head is durable before it is shown.
+"""The ledger's one writer: an entry is durable before it is in a head, and a head is durable before it is
+shown.
 
-Append, then announce. `append` returns once the entries are on disk. `announce` signs a head over all of them,
-has witnesses cosign it, and puts it in place: only now may anybody be told. A crash anywhere leaves entries that
-no head names yet (the next one will) or a torn last line (it is taken off: nothing has followed from it); it never
-leaves a head without its entries.
+Append, then announce. `append` returns once the entries are on disk. `announce` signs a head over all of
+them, has witnesses cosign it, and puts it in place: only now may anybody be told. A crash anywhere leaves
+entries that no head names yet (the next one will) or a torn last line (it is taken off: nothing has followed
+from it); it never leaves a head without its entries.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -24,8 +24,8 @@ def opened(files: LedgerFiles, log: Log | None) -> Iterator[LedgerWriter]:
 
     Args:
         files: Its folder.
-        log: Who writes it and who watches; None for a run without a policy: then a key in the folder signs, and
-            nobody watches.
+        log: Who writes it and who watches; None for a run without a policy: then a key in the folder signs,
+            and nobody watches.
     """
     with writing(files, unwatched(files.path) if log is None else log, lambda: int(time.time())) as writer:
         yield writer

@@ -34,8 +34,8 @@ def read_operator(folder: Path, *, policy: bool) -> Operator:
 
     Raises:
         InputError: A file is missing or is not what it should be.
-        ProtocolError: The roster is expired, or not signed by the enrolment key; or the policy is not signed by
-            the reviewers, or not for this operator.
+        ProtocolError: The roster is expired, or not signed by the enrolment key; or the policy is not signed
+            by the reviewers, or not for this operator.
     """
     try:
         private = _private(folder / "operator.key")

@@ -1,7 +1,7 @@
 """The policy that a federation needs: a draft for the reviewers, who may change anything before they sign it.
 
-Everything in it follows from the federation's file and the fleet's keys: what will be asked, of how many devices,
-with how much noise, how often. A simulation signs its own.
+Everything in it follows from the federation's file and the fleet's keys: what will be asked, of how many
+devices, with how much noise, how often. A simulation signs its own.
 """
 
 import json

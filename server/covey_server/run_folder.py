@@ -4,8 +4,8 @@ config.toml        the resolved configuration; `covey simulate` accepts it
 run.json           the run's identifier and the digest of config.toml
 checkpoints/       round-000010.ckpt, …: the last two
 metrics.jsonl      a line a round; metrics.csv is the same, written when the run ends
-ledger/            every private sum, also of rounds that a crash made be asked again; a fleet's runs share one
-devices/           what each simulated device told its own log
+ledger/            every private sum, also of rounds that a crash made be asked again; a fleet's runs share
+one devices/           what each simulated device told its own log
 package, report.html, summary.json, keys/, device/: see `covey_simulations.run`
 """
 

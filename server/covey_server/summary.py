@@ -7,8 +7,8 @@ import msgspec
 
 from covey.accounting import round_up
 from covey_io import durable
-from covey_server.sum_rows import Row
 from covey_server.spending import Spent, spent
+from covey_server.sum_rows import Row
 
 DECIMALS = 3
 

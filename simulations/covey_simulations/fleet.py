@@ -31,7 +31,8 @@ from covey_simulations.grid import SERVER, InProcessGrid
 from covey_simulations.roles import RunKeys, run_keys, run_witness
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Operator, Protection
-from covey_strategies.queries.device import Device, Log as DeviceLog
+from covey_strategies.queries.device import Device
+from covey_strategies.queries.device import Log as DeviceLog
 
 VALID_DAYS: Final = 3650  # a simulation may be stopped and gone on with much later
 DAY: Final = 24 * 3600

@@ -6,8 +6,8 @@ from math import hypot, sqrt
 
 import numpy as np
 
-from covey_server.sum_rows import Row
 from covey_server.spending import spent
+from covey_server.sum_rows import Row
 from covey_simulations.report.protection import ProtectedKind, Protection
 from covey_strategies.queries.validate import ValidateSum
 
