@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
-from covey.accounting import Epsilon, added_by_sampler, round_up
+from covey.accounting import Epsilon, round_up
 from covey.ledger.findings import Finding, finding
-from covey.planner.design import SAMPLER_TV
 from covey.policy.terms import Policy, exact
 from covey.spending import Ended
 from covey_audit.accountants import with_dp_accounting, with_opacus
@@ -16,7 +15,7 @@ from covey_audit.auditing.burning import burn_down
 from covey_audit.auditing.composing import Groups, Mechanism, costliest, counted, groups, mechanisms
 from covey_audit.auditing.ends import End
 from covey_audit.auditing.policies import Policies
-from covey_audit.auditing.reserves import Reserved
+from covey_audit.auditing.reserves import Reserved, added_to_delta
 
 USUAL_DELTA = 1e-5
 """δ where no policy names one."""
@@ -24,7 +23,7 @@ USUAL_DELTA = 1e-5
 AGREE = 1e-6
 """Relative gap up to which two accountants agree, where ξ is 0."""
 
-DIGITS = 6
+DIGITS = 3
 
 
 def costs(
@@ -161,22 +160,9 @@ def _of_kind(sums: Sequence[Mechanism], kind: str, delta: float) -> float:
 
 
 def _sampler_delta(sums: Sequence[Reserved], value: float) -> float:
-    """Every draw of every device counts, in every part of its noise."""
-    draws = Counter((_parts(each), each.plan.length) for each in sums)
-    return min(
-        1.0,
-        sum(
-            added_by_sampler(value, contributors=devices, length=length, rounds=rounds, tv=SAMPLER_TV)
-            for (devices, length), rounds in draws.items()
-        ),
-    )
-
-
-def _parts(each: Reserved) -> int:
-    """Noise vectors drawn for a sum, at most."""
-    plan = each.plan
-    removable = plan.cohort - plan.minimum if plan.noise and plan.noise.removal else 0
-    return plan.cohort * (1 + removable)
+    """What the noise tables add to δ. Every draw of every device counts, in every part of its noise."""
+    draws = Counter((each.draws, each.plan.length) for each in sums)
+    return min(1.0, sum(added_to_delta(value, *each, count) for each, count in draws.items()))
 
 
 def _overspent(
@@ -214,7 +200,11 @@ def _overspent_under(
         few, many = (few, middle) if spent(middle) > cap else (middle, many)
     unopened = sum(_ended(each, ends) is None for each in sums)
     words = (
-        f"from here on epsilon is above {budget.epsilon} at delta {budget.delta}:"
-        f" {round_up(total, DIGITS):g} in the end, with {unopened} sums that were not opened counted as spent"
+        f"from here on epsilon is above {budget.epsilon} at delta {budget.delta}: {_up(total)} in the end"
+        f" (sums not opened, counted as spent: {unopened})"
     )
     yield finding("budget-exceeded", words, sums[many - 1].index)
+
+
+def _up(value: float) -> str:
+    return f"{round_up(value, DIGITS):.{DIGITS}f}"

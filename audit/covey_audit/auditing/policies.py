@@ -202,6 +202,9 @@ def _successor(last: PolicyFacts, each: PolicyFacts) -> Iterator[Finding]:
 def _missing(policies: Policies, anchors: Anchors) -> Iterator[Finding]:
     if not anchors.own:
         yield finding("no-key-of-yours", "no reviewer's key and no policy of your own was given")
+    if policies.newest is not None and not policies.newest.policy.ledger.cosignatures:
+        words = "the policy in force asks for no witness's cosignature"
+        yield finding("policy-without-witness", words, policies.newest.index)
     if not policies.all:
         yield finding("policy-missing", "no entry brings a policy into force")
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from covey import plan as plans
-from covey.accounting import Event, rounded_norms
+from covey.accounting import added_by_sampler, rounded_norms
 from covey.errors import CoveyError, ProtocolError
 from covey.identity import verify
 from covey.ledger.entries import Reserve
 from covey.ledger.findings import Finding, finding
 from covey.plan import Plan
+from covey.planner.design import SAMPLER_TV
 from covey.policy.checking import kind_of
 from covey.policy.terms import Query, QueryKind
 from covey.spending import Asked, event
@@ -45,6 +46,11 @@ class Reserved:
     policy: PolicyFacts | None
 
     @property
+    def draws(self) -> int:
+        """Noise vectors that devices draw for it, at most."""
+        return _draws(self.plan)
+
+    @property
     def query(self) -> Query | None:
         """What the policy says of this kind; None if it allows none."""
         return self.policy.policy.queries.get(self.kind) if self.policy else None
@@ -69,7 +75,7 @@ def read(log: Log, policies: Policies) -> tuple[tuple[Reserved, ...], list[Findi
             continue
         try:
             plan = plans.from_bytes(entry.plan)
-            _check_accountable(Asked.of(plan))
+            _check_accountable(plan)
         except CoveyError as error:
             found.append(finding("plan-unreadable", f"entry {index} holds {error.message}", index))
             continue
@@ -79,19 +85,26 @@ def read(log: Log, policies: Policies) -> tuple[tuple[Reserved, ...], list[Findi
     return tuple(reserved), [*found, *_signatures(reserved), *_series(reserved), *_cohorts(reserved)]
 
 
-def _check_accountable(asked: Asked) -> None:
+def added_to_delta(epsilon: float, draws: int, length: int, sums: int) -> float:
+    """What the tables of the noise add to δ in some sums of one shape."""
+    return added_by_sampler(epsilon, contributors=draws, length=length, rounds=sums, tv=SAMPLER_TV)
+
+
+def _draws(plan: Plan) -> int:
+    removable = plan.cohort - plan.minimum if plan.noise is not None and plan.noise.removal else 0
+    return plan.cohort * (1 + removable)
+
+
+def _check_accountable(plan: Plan) -> None:
     """Refuse numbers that no formula takes.
 
     Raises:
         InputError: Names the number.
     """
-    rounded_norms(asked.norm, asked.length)
-    if asked.noise is not None:
-        _guaranteed(asked)
-
-
-def _guaranteed(asked: Asked) -> Event:
-    return event(asked, None, "server")
+    rounded_norms(plan.norm, plan.length)
+    if plan.noise is not None:
+        event(Asked.of(plan), None, "server")
+        added_to_delta(0.0, _draws(plan), plan.length, 1)
 
 
 def _reserved(index: int, entry: Reserve, plan: Plan, policy: PolicyFacts | None) -> Reserved:

@@ -202,6 +202,11 @@ KINDS: Final[dict[str, Kind]] = {
         "A policy of another fleet came into force: one ledger is of one fleet.",
         "ask for a ledger of each fleet",
     ),
+    "policy-without-witness": Kind(
+        "warning",
+        "The policy asks for no witness: the operator may show everyone a different ledger.",
+        "name a witness of another owner in the next policy",
+    ),
     "policy-expired": Kind(
         "critical", "A sum was asked for on a day on which its policy was not valid.", _EXPLAIN
     ),
