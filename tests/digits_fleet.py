@@ -20,9 +20,11 @@ from covey.examples import Examples, LocalData, Standardise
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.plan import Gradient, Plan, Statistics, Task, Train, Validate
 from covey.secagg.envelope import seal_envelope
+from covey.secagg.messages import Advertised
 from covey.secagg.states import Me
 from covey.stream import Stream
 from covey_client.app import build
+from covey_client.budget import MemoryJournal
 from covey_client.claims import MemoryClaims
 from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
@@ -33,8 +35,10 @@ from covey_models.zoo.digits import MODEL
 from covey_simulations.data import digits
 from covey_simulations.grid import InProcessGrid
 from covey_strategies.asking import Asking, Question
-from covey_strategies.exchange import Exchange, Settled, start
+from covey_strategies.exchange import Sealed, Settled, in_clear
+from covey_strategies.exchange import masked as in_masks
 from covey_strategies.private import Private, Recipes
+from covey_strategies.private_sum import Receipt, Signed
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.answer import answer
 from covey_strategies.queries.device import Device
@@ -138,8 +142,10 @@ def operator(nodes: Iterable[int], *, simulation: bool = True, serial: int = 1) 
 
 def participant(node: int, device: Device) -> Participant:
     """A device newly set up: nothing claimed, nothing remembered."""
-    keys = Keys(Me(named(node), key("identity", node), public_of(ENROLMENT)), public_of(OPERATOR))
-    return Participant(device, SimulatedSeeds(device.seed), MemoryClaims(), keys, unprotected=True)
+    me = Me(named(node), key("identity", node), public_of(ENROLMENT))
+    keys = Keys(me, public_of(OPERATOR), key("salt", node), reviewers=None)
+    seeds = SimulatedSeeds(device.seed)
+    return Participant(device, seeds, MemoryClaims(), MemoryJournal(), keys, unprotected=True)
 
 
 def app_of(participants: Mapping[int, Participant]) -> ClientApp:
@@ -209,21 +215,26 @@ NOISY: Mapping[str, Any] = {
 
 @dataclass
 class MemoryBook:
-    """A run's sums, remembered."""
+    """A run's sums, remembered; in no ledger, so that devices are shown none."""
 
     events: list[tuple[str, Plan]] = field(default_factory=list)
+    signed: list[Signed] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     last: int = 0
+    heads: dict[int, int] = field(default_factory=dict)
+    adverts: dict[str, Advertised] = field(default_factory=dict)
 
     def next_sum(self) -> int:
         """From 1."""
         self.last += 1
         return self.last
 
-    def reserve(self, plan: Plan) -> None:
+    def reserve(self, signed: Sequence[Signed]) -> tuple[Receipt, ...]:
         """See `covey_strategies.private_sum.Book`."""
-        self.events.append(("reserve", plan))
+        self.events += [("reserve", plans.from_bytes(each.plan)) for each in signed]
+        self.signed += signed
+        return tuple(Receipt(0, lambda _: None) for _ in signed)
 
     def settle(self, plan: Plan, settled: Settled) -> None:
         """See `covey_strategies.private_sum.Book`."""
@@ -302,14 +313,15 @@ def sent_in(asked: Question) -> bytes:
 def replanned(asked: Question, plan: Plan) -> Question:
     """The question with another plan in it, in clear."""
     (exchange,) = asked.exchanges
-    return replace(asked, exchanges=(start(plan, asked.parameters, exchange.cohort, None, None),))
+    return replace(asked, exchanges=(in_clear(plan, asked.parameters, exchange.cohort),))
 
 
 def resealed(asked: Question, plan: Plan, trusted: Operator) -> Question:
     """The question with another plan in its envelope, properly signed."""
     (exchange,) = asked.exchanges
     envelope = seal_envelope(plans.to_bytes(plan), trusted.private, trusted.roster_sent)
-    made: Exchange = start(plan, asked.parameters, exchange.cohort, envelope, trusted.roster)
+    sealed = Sealed(lambda _: envelope, 0, {})
+    made = in_masks(plan, asked.parameters, exchange.cohort, sealed, trusted.roster, {})
     return replace(asked, exchanges=(made,))
 
 
