@@ -122,4 +122,7 @@ def policy(  # noqa: PLR0913 - options of a command
             "what are the answers for? devices' owners and reviewers will read it",
             hint='add --purpose "Find worn bearings before they fail."',
         )
-    typer.echo(drafted(federation, operator, purpose, days, spare, rate_limit, after), nl=False)
+    text = drafted(
+        federation, operator, purpose=purpose, days=days, spare=spare, rate_limit=rate_limit, after=after
+    )
+    typer.echo(text, nl=False)

@@ -20,6 +20,7 @@ from covey_server.settings import FederationFile
 def drafted(  # noqa: PLR0913 - what a policy says beside what the federation asks
     federation: Path,
     folder: Path,
+    *,
     purpose: str,
     days: int,
     spare: int,

@@ -1,5 +1,4 @@
-"""The ledger's one writer: an entry is durable before it is in a head, and a head is durable before it is
-shown.
+"""The ledger's one writer: an entry is durable before a head names it, a head before it is shown.
 
 Append, then announce. `append` returns once the entries are on disk. `announce` signs a head over all of
 them, has witnesses cosign it, and puts it in place: only now may anybody be told. A crash anywhere leaves

@@ -110,7 +110,7 @@ def _witnesses(path: Path, trust: LogTrust) -> tuple[Witness, ...]:
     reached = tuple(known[key] for key in trust.witnesses if key in known)
     if len(reached) < trust.cosignatures:
         raise InputError(
-            f"{path} has the addresses of {len(reached)} of the policy's witnesses, {trust.cosignatures} must cosign",
+            f"{path} has addresses of {len(reached)} of its witnesses, {trust.cosignatures} must cosign",
             hint="write a line for each: KEY ADDRESS",
         )
     return reached

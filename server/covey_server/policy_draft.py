@@ -17,6 +17,7 @@ from covey.ledger.checkpoint import LogTrust
 from covey.plan import Gradient
 from covey.planner.calibrate import Allotment, Kind, Query, guaranteed, spent
 from covey.policy.reading import parse
+from covey.policy.terms import FIRST_LINE
 from covey_models.model import Model
 from covey_server.privacy import multipliers, queries
 from covey_server.settings import FederationFile, train_task
@@ -99,11 +100,9 @@ def draft(file: FederationFile, model: Model, protected: Protection, devices: in
     noise = multipliers(file, model)
     if not noise:
         raise InputError("a federation without noise has no policy", hint="set [privacy] epsilon")
-    asked = queries(file, model)
-    sums = cohorts(file, devices, protected)
-    text = "\n".join(
-        _lines(file, model, protected, frame, [(each, noise[each.kind]) for each in asked], sums)
-    )
+    asked = tuple((each, noise[each.kind]) for each in queries(file, model))
+    told = _Told(file, model, protected, frame, asked, tuple(cohorts(file, devices, protected)))
+    text = "\n".join([*told.head(), *told.limits(), *told.trust(), *told.questions(), ""])
     parse(text, "the drafted policy")
     return text
 
@@ -111,60 +110,75 @@ def draft(file: FederationFile, model: Model, protected: Protection, devices: in
 Asked = Sequence[tuple[Query, float]]
 
 
-def _lines(  # noqa: PLR0913 - everything that a policy is made of
-    file: FederationFile,
-    model: Model,
-    protected: Protection,
-    frame: Frame,
-    asked: Asked,
-    sums: Sequence[tuple[int, int]],
-) -> Iterator[str]:
-    privacy = file.privacy
-    yield 'format = "covey-policy/1"'
-    yield f"name = {_text(file.name)}"
-    yield f"fleet = {_text(frame.fleet)}"
-    yield f"purpose = {_text(frame.purpose)}"
-    yield f"serial = {frame.serial}"
-    yield f"previous = {_text(frame.previous)} # SHA-256 of the policy that this one replaces"
-    yield f"valid_from = {frame.valid_from}"
-    yield f"valid_until = {frame.valid_until}"
-    yield f"simulation = {_flag(frame.simulation)}"
-    yield f"signatures = {frame.signatures} # of different reviewers, at least"
-    yield ""
-    yield "[budget] # of one device, for its whole life"
-    yield f"unit = {_text(privacy.unit)}"
-    yield f"epsilon = {_text(_epsilon(file, asked, frame.spare))}"
-    yield f"delta = {_text(_decimal(privacy.delta))}"
-    yield f"answers = {sum(query.sums + frame.spare for query, _ in asked)}"
-    yield ""
-    yield "[assumptions]"
-    yield f"corrupt = {protected.corrupt} # devices of the whole roster that may side with the server"
-    yield f"dropouts = {_text(_dropouts(sums))}"
-    yield f"profiles = [{_text(protected.profile)}]"
-    yield 'attestation = "none"'
-    yield ""
-    yield "[keys]"
-    yield f"operator = {_text(frame.operator)}"
-    yield f"enrolment = {_text(frame.enrolment)}"
-    yield ""
-    yield "[ledger]"
-    yield f"origin = {_text(frame.log.origin)}"
-    yield f"log = {_text(frame.log.log.vkey)}"
-    yield f"witnesses = [{', '.join(_text(each.vkey) for each in frame.log.witnesses)}]"
-    yield f"cosignatures = {frame.log.cosignatures}"
-    fewest = min(minimum for _, minimum in sums)
-    for query, multiplier in asked:
+@dataclass(frozen=True)
+class _Told:
+    """A policy in parts."""
+
+    file: FederationFile
+    model: Model
+    protected: Protection
+    frame: Frame
+    asked: Asked
+    sums: Sequence[tuple[int, int]]
+
+    def head(self) -> Iterator[str]:
+        """What it is."""
+        frame = self.frame
+        yield FIRST_LINE
+        yield f"name = {_text(self.file.name)}"
+        yield f"fleet = {_text(frame.fleet)}"
+        yield f"purpose = {_text(frame.purpose)}"
+        yield f"serial = {frame.serial}"
+        yield f"previous = {_text(frame.previous)} # SHA-256 of the policy that this one replaces"
+        yield f"valid_from = {frame.valid_from}"
+        yield f"valid_until = {frame.valid_until}"
+        yield f"simulation = {_flag(frame.simulation)}"
+        yield f"signatures = {frame.signatures} # of different reviewers, at least"
+
+    def limits(self) -> Iterator[str]:
+        """What all answers may cost, and what that rests on."""
+        privacy, spare = self.file.privacy, self.frame.spare
         yield ""
-        yield f"[queries.{query.kind}]"
-        yield f"models = [{_text(model.name)}]"
-        yield f"clip = {_text(_decimal(_clip(file, query.kind)))}"
-        yield f"noise_multiplier = {_text(_decimal(multiplier))}"
-        yield f"minimum = {fewest}"
-        if query.sampling_rate < 1:
-            yield f"sampling_rate = {_text(_decimal(query.sampling_rate))}"
-        yield f"answers = {query.sums + frame.spare}"
-        yield f"rate_limit = {_text(frame.rate_limit)}"
-    yield ""
+        yield "[budget] # of one device, for its whole life"
+        yield f"unit = {_text(privacy.unit)}"
+        yield f"epsilon = {_text(_epsilon(self.file, self.asked, spare))}"
+        yield f"delta = {_text(_decimal(privacy.delta))}"
+        yield f"answers = {sum(query.sums + spare for query, _ in self.asked)}"
+        yield ""
+        yield "[assumptions]"
+        yield f"corrupt = {self.protected.corrupt} # devices of the whole roster that may side with the server"
+        yield f"dropouts = {_text(_dropouts(self.sums))}"
+        yield f"profiles = [{_text(self.protected.profile)}]"
+        yield 'attestation = "none"'
+
+    def trust(self) -> Iterator[str]:
+        """Whom devices believe."""
+        frame, log = self.frame, self.frame.log
+        yield ""
+        yield "[keys]"
+        yield f"operator = {_text(frame.operator)}"
+        yield f"enrolment = {_text(frame.enrolment)}"
+        yield ""
+        yield "[ledger]"
+        yield f"origin = {_text(log.origin)}"
+        yield f"log = {_text(log.log.vkey)}"
+        yield f"witnesses = [{', '.join(_text(each.vkey) for each in log.witnesses)}]"
+        yield f"cosignatures = {log.cosignatures}"
+
+    def questions(self) -> Iterator[str]:
+        """What may be asked."""
+        fewest = min(minimum for _, minimum in self.sums)
+        for query, multiplier in self.asked:
+            yield ""
+            yield f"[queries.{query.kind}]"
+            yield f"models = [{_text(self.model.name)}]"
+            yield f"clip = {_text(_decimal(_clip(self.file, query.kind)))}"
+            yield f"noise_multiplier = {_text(_decimal(multiplier))}"
+            yield f"minimum = {fewest}"
+            if query.sampling_rate < 1:
+                yield f"sampling_rate = {_text(_decimal(query.sampling_rate))}"
+            yield f"answers = {query.sums + self.frame.spare}"
+            yield f"rate_limit = {_text(self.frame.rate_limit)}"
 
 
 def _epsilon(file: FederationFile, asked: Asked, spare: int) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +61,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Devices by node id, in order of their names, the operator whom they believe, and who writes the ledger."""
+    """Devices by node id in order of names, the operator whom they believe, the writer of the ledger."""
 
     devices: dict[int, Participant]
     operator: Operator
@@ -79,8 +79,8 @@ class Fleet:
 def fleet(setting: Setting) -> Fleet:
     """One device for each in the data. One without training examples answers with nothing but noise.
 
-    A simulated device keeps its claims and its budget as long as its process: of a run that was stopped and gone
-    on with, it does not remember what it answered before. The ledger does.
+    A simulated device keeps its claims and its budget as long as its process: of a run that was stopped and
+    gone on with, it does not remember what it answered before. The ledger does.
     """
     keys = run_keys(setting.folder)
     names = list(setting.data.devices)
@@ -119,8 +119,8 @@ def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operat
 
 
 def _policy(setting: Setting, keys: RunKeys, devices: int, trust: LogTrust) -> str:
-    """What the federation asks, signed by a reviewer who is the same process: it shows how, and protects nobody."""
-    today = date.today()  # noqa: DTZ011 - the policy's own calendar days are UTC's; a day more or less is no matter
+    """What the federation asks, signed by a reviewer who is the same process: it protects nobody."""
+    today = datetime.now(UTC).date()
     frame = Frame(
         fleet=setting.file.name,
         purpose=f"A simulation of the federation {setting.file.name}, on data that one machine holds.",

@@ -1,7 +1,8 @@
 """All roles of a simulated fleet in one process: keys that follow from one secret of the run, and a witness.
 
-Operator, enrolment, log, reviewer, witness and devices each have a key, as on a fleet; that one process has them all
-is what makes it a simulation. The secret is kept with the run, so that a run that is gone on with is the same fleet.
+Operator, enrolment, log, reviewer, witness and devices each have a key, as on a fleet; that one process has
+them all is what makes it a simulation. The secret is kept with the run, so that a run that is gone on with is
+the same fleet.
 """
 
 import os

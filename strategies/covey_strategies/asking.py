@@ -129,7 +129,8 @@ class Asking:
             return seal_envelope(sent, operator.private, operator.roster_sent, receipt.proofs(old))
 
         sealed = Sealed(envelope, receipt.size, self.book.heads)
-        return masked(plan, parameters, members, sealed, operator.roster, self.book.adverts)
+        before = self.book.adverts
+        return masked(plan, parameters, members, sealed=sealed, roster=operator.roster, before=before)
 
     def collect(self, question: Question, replies: Iterable[Message]) -> PrivateSum:
         """The sum of the answers, written down; see `covey_strategies.private_sum.collect`."""

@@ -157,10 +157,11 @@ def in_clear(plan: Plan, parameters: Parameters, cohort: Iterable[int]) -> Excha
     return Exchange(plan, sent, parameters, nodes, None, state)
 
 
-def masked(
+def masked(  # noqa: PLR0913 - each named at the call
     plan: Plan,
     parameters: Parameters,
     cohort: Iterable[int],
+    *,
     sealed: Sealed,
     roster: Roster,
     before: Mapping[str, Advertised],

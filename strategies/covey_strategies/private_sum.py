@@ -50,8 +50,8 @@ class Receipt:
 
     Attributes:
         size: Of the ledger in which it is.
-        proofs: What a device wants to see of it that has seen the ledger at a size; None where the plan appeals
-            to no policy.
+        proofs: What a device wants to see of it that has seen the ledger at a size; None where the plan
+            appeals to no policy.
     """
 
     size: int

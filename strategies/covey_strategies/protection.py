@@ -32,7 +32,8 @@ class Operator:
         private: Ed25519 key that signs plans.
         roster: The fleet's devices.
         roster_sent: The roster as the enrolment key signed it.
-        policy: What devices will answer; None for an experiment with devices that are set up to answer without.
+        policy: What devices will answer; None for an experiment with devices that are set up to answer
+            without.
         policy_sent: The policy as its reviewers signed it; empty for none.
     """
 

@@ -153,7 +153,7 @@ def check_memory(before: Advertised | None, own: Advertised, identity: bytes) ->
     earlier, now = (decode(each.body, Advert, blame="server", limit=ADVERT_BYTES) for each in (before, own))
     if earlier.counter >= now.counter:
         raise MemoryRestored(
-            f"this device has signed answer {earlier.counter} of its life, and its memory counts {now.counter}"
+            f"this device has signed answer {earlier.counter} of its life, its memory counts {now.counter}"
         )
 
 
