@@ -95,8 +95,7 @@ def meaning_points(policy: Policy) -> Iterator[str]:
     )
     yield (
         "As a guess: someone who knows everything else, and for whom it is even odds whether the data of"
-        f" that one {unit} were in it, guesses right {_guess(epsilon, delta)}. Without any result it is 50"
-        " %."
+        f" that one {unit} were in it, guesses right {_guess(epsilon, delta)}. Without any result it is 50%."
     )
     yield (
         f"delta {budget.delta}: beyond that factor, chances may still differ by up to one in"
@@ -115,7 +114,7 @@ def _guess(epsilon: Fraction, delta: Fraction) -> str:
     if chance > SURE:
         return "possibly always: the cap alone does not rule out near certainty"
     caution = "; the cap alone does not rule out near certainty" if chance > NEARLY_SURE else ""
-    return f"at most {up(100 * chance)} % of the time{caution}"
+    return f"at most {up(100 * chance)}% of the time{caution}"
 
 
 def right_guess(epsilon: float, delta: float) -> float:

@@ -21,6 +21,8 @@ LARGE_DELTA: Final = "1e-4"
 LONG_DAYS: Final = 400
 MANY_MISSING: Final = "0.5"
 SHORT_PURPOSE: Final = 20
+UNFILLED: Final = "FILL IN"
+"""What a template has where its reader is to write something."""
 UNASKED: Final[tuple[QueryKind, ...]] = ("calibrate", "drift", "health")
 """Kinds that no plan of this version asks for."""
 
@@ -49,6 +51,7 @@ def lint(policy: Policy, now: int | None = None) -> tuple[Remark, ...]:
     """
     cost = worst(policy)
     found = (
+        *_unfilled(policy),
         *_validity(policy, now),
         *_promise(policy, cost),
         *_assumptions(policy),
@@ -57,6 +60,15 @@ def lint(policy: Policy, now: int | None = None) -> tuple[Remark, ...]:
         *_queries(policy, cost),
     )
     return tuple(sorted(found, key=lambda remark: SEVERITIES.index(remark.severity)))
+
+
+def _unfilled(policy: Policy) -> Iterator[Remark]:
+    texts = {"name": policy.name, "fleet": policy.fleet, "purpose": policy.purpose}
+    texts["ledger.origin"] = policy.ledger.origin
+    texts |= {f"queries.{kind}.models": " ".join(each.models) for kind, each in policy.queries.items()}
+    for key, text in texts.items():
+        if UNFILLED in text:
+            yield Remark("error", key, "it is still the template's: fill it in")
 
 
 def _validity(policy: Policy, now: int | None) -> Iterator[Remark]:

@@ -5,6 +5,7 @@ Numbers that a privacy claim is computed from are decimal strings, exactly as th
 """
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
@@ -188,6 +189,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         )
 
 
+@lru_cache(maxsize=1024)  # a pure function, asked for the same few decimals of every plan
 def exact(decimal: str) -> Fraction:
     """A decimal string's value, exactly.
 

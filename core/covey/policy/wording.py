@@ -16,8 +16,8 @@ def listed(names: tuple[str, ...], noun: str) -> str:
 
 
 def percent(share: str) -> str:
-    """A decimal share as in "30 %"."""
-    return f"{float(100 * exact(share)):g} %"
+    """A decimal share as in "30%"."""
+    return f"{float(100 * exact(share)):g}%"
 
 
 def up(value: float) -> str:

@@ -100,15 +100,15 @@ def test_for_examples_validation_is_apart() -> None:
 @pytest.mark.parametrize(
     ("epsilon", "factor", "guess"),
     [
-        ("0.1", "at most 1.11 times", "at most 52.50 % of the time. Without"),
-        ("1", "at most 2.72 times", "at most 73.11 % of the time. Without"),
-        ("4", "at most 54.60 times", "at most 98.21 % of the time. Without"),
+        ("0.1", "at most 1.11 times", "at most 52.50% of the time. Without"),
+        ("1", "at most 2.72 times", "at most 73.11% of the time. Without"),
+        ("4", "at most 54.60 times", "at most 98.21% of the time. Without"),
         (
             "5",
             "at most 148.42 times",
-            "at most 99.34 % of the time; the cap alone does not rule out near certainty.",
+            "at most 99.34% of the time; the cap alone does not rule out near certainty.",
         ),
-        ("8", "at most 2,980.96 times", "at most 99.97 % of the time; the cap alone does not rule out"),
+        ("8", "at most 2,980.96 times", "at most 99.97% of the time; the cap alone does not rule out"),
         ("10", "at most 22,026.47 times", "possibly always: the cap alone does not rule out near certainty"),
         ("100", "at most hundreds of millions of times", "possibly always"),
         ("1000", "at most hundreds of millions of times", "possibly always"),
@@ -151,7 +151,7 @@ def test_every_assumption_is_named() -> None:
     text = told("What this rests on", assumptions__corrupt=3)
     for part in (
         "number at most 3. With more, the promise does not hold.",
-        "up to 30 % of the asked devices missing",
+        "up to 30% of the asked devices missing",
         "The server may do anything it likes",
         "None of them proves it to anyone",
         "The enrolment key",

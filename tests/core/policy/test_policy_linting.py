@@ -35,6 +35,9 @@ def test_a_good_policy_gets_no_more_than_a_note() -> None:
         ({"valid_until": "~2028-02-05"}, "warning", "valid_until"),  # 401 days
         ({"simulation": True}, "warning", "simulation"),
         ({"purpose": "AI"}, "warning", "purpose"),
+        ({"purpose": "FILL IN: what it is for."}, "error", "purpose"),
+        ({"fleet": "FILL IN: the fleet"}, "error", "fleet"),
+        ({"queries__train__models": ["model", "FILL IN: it"]}, "error", "queries.train.models"),
         ({"budget__epsilon": "10.1"}, "warning", "budget.epsilon"),
         ({"budget__epsilon": "5"}, "warning", "budget.epsilon"),  # all answers cost 5.82
         ({"budget__delta": "1.1e-4"}, "warning", "budget.delta"),
