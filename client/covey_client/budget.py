@@ -49,8 +49,7 @@ class MemoryJournal:
 
     def write(self, rows: Sequence[Row]) -> None:
         """See `Journal`."""
-        for row in rows:
-            self._budget = budgets.after(self._budget, row)
+        self._budget = budgets.after(self._budget, *rows)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ noise.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Final, Literal
 
@@ -143,32 +143,56 @@ class Budget:
         return max((each.time for each in self.seen.values()), default=0)
 
 
+@dataclass
+class _Tally:
+    """A budget while rows are added to it."""
+
+    policy: Adopted | None
+    seen: dict[str, Saw]
+    reserved: dict[str, Reserved]
+    unsettled: set[str]
+    counter: int
+    locked: str
+
+    @classmethod
+    def of(cls, budget: Budget) -> "_Tally":
+        reserved, seen = dict(budget.reserved), dict(budget.seen)
+        return cls(budget.policy, seen, reserved, set(budget.unsettled), budget.counter, budget.locked)
+
+    def add(self, row: Row) -> None:
+        match row:
+            case Adopted():
+                self.policy = row
+            case Saw():
+                self.seen[row.origin] = row
+            case Reserved():
+                self.reserved[row.plan] = row
+                self.unsettled.add(row.plan)
+                self.counter += 1
+            case Settled():
+                self.unsettled.discard(row.plan)
+                if row.outcome == "released":
+                    self.reserved.pop(row.plan, None)
+            case Locked():
+                self.locked = row.reason
+
+    def budget(self) -> Budget:
+        return Budget(
+            self.policy, self.seen, self.reserved, frozenset(self.unsettled), self.counter, self.locked
+        )
+
+
 def read(rows: Iterable[Row]) -> Budget:
     """What a journal comes to."""
-    budget = Budget()
+    return after(Budget(), *rows)
+
+
+def after(budget: Budget, *rows: Row) -> Budget:
+    """The budget with more rows."""
+    tally = _Tally.of(budget)
     for row in rows:
-        budget = after(budget, row)
-    return budget
-
-
-def after(budget: Budget, row: Row) -> Budget:
-    """The budget with one more row."""
-    match row:
-        case Adopted():
-            return replace(budget, policy=row)
-        case Saw():
-            return replace(budget, seen=budget.seen | {row.origin: row})
-        case Reserved():
-            reserved = budget.reserved | {row.plan: row}
-            unsettled = budget.unsettled | {row.plan}
-            return replace(budget, reserved=reserved, unsettled=unsettled, counter=budget.counter + 1)
-        case Settled():
-            kept = budget.reserved
-            if row.outcome == "released":
-                kept = {plan: each for plan, each in kept.items() if plan != row.plan}
-            return replace(budget, reserved=kept, unsettled=budget.unsettled - {row.plan})
-        case Locked():
-            return replace(budget, locked=row.reason)
+        tally.add(row)
+    return tally.budget()
 
 
 def check_policy(budget: Budget, policy: OpenedPolicy) -> None:

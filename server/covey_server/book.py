@@ -38,13 +38,15 @@ from covey.secagg.messages import Advertised, Proofs
 from covey.secagg.terms import Terms
 from covey_io import durable
 from covey_server.ledger_writer import LedgerWriter, latest
-from covey_server.sum_rows import Row, open_plans, rows_of
+from covey_server.sum_rows import Row, end_row, open_plans, reserve_row, rows_of
 from covey_strategies.exchange import Settled
 from covey_strategies.private_sum import Receipt, Signed
 from covey_strategies.protection import Operator
 
 CRASHED: Final = "the server stopped before the sum was opened"
 MOST_REASON: Final = 2000
+MOST_EVIDENCE: Final = 64
+"""Sums whose evidence is read again when a run begins: a device that was in none of them is not shown its past."""
 
 
 class RunBook:
@@ -61,7 +63,8 @@ class RunBook:
         self._ledger = ledger
         self._operator = operator
         self._policy = operator.policy_sent if operator else b""
-        self._last = max((row["sum"] for row in self.rows()), default=0)
+        self._rows = rows_of(ledger.entries, run)
+        self._last = max((row["sum"] for row in self._rows), default=0)
         self.heads: dict[int, int] = {}
         self.adverts = _adverts(ledger)
 
@@ -114,7 +117,7 @@ class RunBook:
 
     def rows(self) -> list[Row]:
         """All sums of the run so far, as people and scripts read them."""
-        return rows_of(self._ledger.entries, self._run)
+        return list(self._rows)
 
     def next_sum(self) -> int:
         """A serial number that was never used."""
@@ -127,6 +130,7 @@ class RunBook:
         places = self._ledger.append(
             Reserve(time=now, plan=each.plan, signature=each.signature) for each in signed
         )
+        self._rows += [reserve_row(plans.from_bytes(each.plan)) for each in signed]
         head = self._ledger.announce()
         size = head.checkpoint.size
 
@@ -163,20 +167,21 @@ class RunBook:
             sum=released(settled.total),
             software=_software(),
         )
-        self._ledger.append([entry])
+        self._end(plan, entry)
 
     def abort(self, plan: Plan, reason: str) -> None:
         """After a sum was given up."""
         digest = plans.digest(plans.to_bytes(plan))
-        self._ledger.append([Abort(time=self._ledger.now, plan=digest, reason=reason[:MOST_REASON])])
+        self._end(plan, Abort(time=self._ledger.now, plan=digest, reason=reason[:MOST_REASON]))
+
+    def _end(self, plan: Plan, entry: Settle | Abort) -> None:
+        self._ledger.append([entry])
+        self._rows.append(end_row(plan, entry))
 
     def close_crashed(self) -> None:
         """Abort what a crash left open."""
-        now = self._ledger.now
-        self._ledger.append(
-            Abort(time=now, plan=digest, reason=CRASHED)
-            for digest in open_plans(self._ledger.entries, self._run)
-        )
+        for plan in open_plans(self._ledger.entries, self._run):
+            self.abort(plan, CRASHED)
 
     def release_metrics(self, name: str, content: bytes) -> None:
         """Before figures of the run are shown to anybody."""
@@ -234,11 +239,11 @@ def _timeless(entry: MetricsRelease | ModelRelease) -> tuple[object, ...]:
 
 
 def _adverts(ledger: LedgerWriter) -> dict[str, Advertised]:
-    """Each device's newest advert, as far as the evidence at hand goes back."""
+    """Each device's newest advert, as far as the newest evidence at hand goes back."""
+    settled = [each for each in ledger.entries if isinstance(each, Settle) and each.evidence is not None]
     found: dict[str, Advertised] = {}
-    for entry in ledger.entries:
-        if isinstance(entry, Settle) and entry.evidence is not None:
-            found |= _advertised(ledger, entry)
+    for entry in settled[-MOST_EVIDENCE:]:
+        found |= _advertised(ledger, entry)
     return found
 
 

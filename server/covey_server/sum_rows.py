@@ -27,7 +27,10 @@ def rows_of(found: Iterable[AnyEntry], run: str) -> list[Row]:
         found: The ledger's entries.
         run: The run's identifier.
     """
-    return [row for plan, entry in _own(found, run) if (row := _row(plan, entry)) is not None]
+    return [
+        reserve_row(plan) if isinstance(entry, Reserve) else end_row(plan, entry)
+        for plan, entry in _own(found, run)
+    ]
 
 
 def read_entries(files: LedgerFiles) -> list[AnyEntry]:
@@ -55,53 +58,45 @@ def decoded(files: LedgerFiles, number: int, line: bytes) -> AnyEntry:
         ) from error
 
 
-def open_plans(found: Iterable[AnyEntry], run: str) -> list[str]:
-    """Digests of a run's plans that were reserved and have no end."""
-    unfinished: dict[str, None] = {}
+def open_plans(found: Iterable[AnyEntry], run: str) -> list[Plan]:
+    """A run's plans that were reserved and have no end."""
+    unfinished: dict[str, Plan] = {}
     for plan, entry in _own(found, run):
-        digest = plans.digest(plans.to_bytes(plan))
         if isinstance(entry, Reserve):
-            unfinished[digest] = None
+            unfinished[plans.digest(entry.plan)] = plan
         else:
-            unfinished.pop(digest, None)
-    return list(unfinished)
+            unfinished.pop(entry.plan, None)
+    return list(unfinished.values())
 
 
-def _own(found: Iterable[AnyEntry], run: str) -> Iterator[tuple[Plan, AnyEntry]]:
+def _own(found: Iterable[AnyEntry], run: str) -> Iterator[tuple[Plan, Reserve | Settle | Abort]]:
     """Entries about sums of a run, each with its plan."""
     known: dict[str, Plan] = {}
     for entry in found:
-        match entry:
-            case Reserve():
-                plan = plans.from_bytes(entry.plan)
-                if plan.run == run:
-                    known[plans.digest(entry.plan)] = plan
-                    yield plan, entry
-            case Settle() | Abort():
-                if entry.plan in known:
-                    yield known[entry.plan], entry
-            case _:
-                pass
+        if isinstance(entry, Reserve):
+            plan = plans.from_bytes(entry.plan)
+            if plan.run == run:
+                known[plans.digest(entry.plan)] = plan
+                yield plan, entry
+        elif isinstance(entry, Settle | Abort) and entry.plan in known:
+            yield known[entry.plan], entry
 
 
-def _row(plan: Plan, entry: AnyEntry) -> Row | None:
-    match entry:
-        case Reserve():
-            return reserve_row(plan)
-        case Settle():
-            sets = {} if entry.sets is None else msgspec.to_builtins(entry.sets)
-            members = entry.members
-            return {
-                **_named("settle", plan),
-                "devices": members.survivors,
-                "sharing": members.sharing,
-                "noise_left": members.noise_left,
-                **sets,
-            }
-        case Abort():
-            return {**_named("abort", plan), "reason": entry.reason}
-        case _:
-            return None
+def end_row(plan: Plan, entry: Settle | Abort) -> Row:
+    """How a sum ended."""
+    if isinstance(entry, Abort):
+        return {**_named("abort", plan), "reason": entry.reason}
+    sets = {} if entry.sets is None else msgspec.to_builtins(entry.sets)
+    members = entry.members
+    return {
+        **_named("settle", plan),
+        "devices": members.survivors,
+        "advertised": members.advertised,
+        "sharing": members.sharing,
+        "noise_left": members.noise_left,
+        "evidence": entry.evidence,
+        **sets,
+    }
 
 
 def reserve_row(plan: Plan) -> Row:

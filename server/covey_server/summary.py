@@ -14,7 +14,7 @@ DECIMALS = 3
 
 
 class Privacy(msgspec.Struct, frozen=True, kw_only=True):
-    """What protected a run's sums, and what they cost; computed from `sums.jsonl`.
+    """What protected a run's sums, and what they cost; computed from the ledger.
 
     Attributes:
         masks: "on", "elided" or "none".
@@ -45,7 +45,7 @@ def privacy_of(rows: Sequence[Row], delta: float) -> Privacy:
     """What protected a run and what it cost, as its summary has it.
 
     Args:
-        rows: Of `sums.jsonl`.
+        rows: Of the run's sums; see `covey_server.sum_rows`.
         delta: δ of the whole run.
     """
     cost = spent(rows, delta)

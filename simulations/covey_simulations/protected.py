@@ -1,4 +1,4 @@
-"""What protected a run's sums, from `sums.jsonl` and from nothing else: for the report."""
+"""What protected a run's sums, from the rows of its sums and from nothing else: for the report."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -19,7 +19,7 @@ def protection_of(rows: Sequence[Row], delta: float, found: ValidateSum) -> Prot
     """What the report shows of a run's protection.
 
     Args:
-        rows: Of `sums.jsonl`.
+        rows: Of the run's sums; see `covey_server.sum_rows`.
         delta: δ of the whole run.
         found: What the last validation gave.
     """
@@ -81,7 +81,7 @@ def noise_of(rows: Sequence[Row], part: str) -> float:
     It is what honest devices guarantee: with removal, and without it a little less than what was added.
 
     Args:
-        rows: Of `sums.jsonl`.
+        rows: Of the run's sums; see `covey_server.sum_rows`.
         part: Of the answer, that the number is in.
     """
     settled = {(row["sum"], row["cohort_number"]) for row in rows if row["event"] == "settle"}

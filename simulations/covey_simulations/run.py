@@ -13,7 +13,7 @@ summary.json      for scripts; written last: a run that has it is finished
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,12 +80,12 @@ class Watcher:
 
     Attributes:
         progress: Is told.
-        folder: The run's.
-        known: How many rows of its sums are known.
+        rows: Gives the run's sums so far.
+        known: How many of them are known.
     """
 
     progress: Progress
-    folder: RunFolder
+    rows: Callable[[], list[Row]] = list
     known: int = 0
 
     def round_ended(self, ended: RoundEnded) -> None:
@@ -95,7 +95,7 @@ class Watcher:
         self.progress.round_ended(replace(ended, refused=(*ended.refused, *lines)))
 
     def _new(self) -> list[Row]:
-        rows = self.folder.sum_rows()
+        rows = self.rows()
         new, self.known = rows[self.known :], len(rows)
         return new
 
@@ -153,7 +153,8 @@ def _release(world: World, book: RunBook, federated: Federated, package: Path) -
 
 
 def _coordinator(world: World, ledger: LedgerWriter, progress: Progress) -> Coordinator:
-    return Coordinator(
+    watcher = Watcher(progress)
+    coordinator = Coordinator(
         grid=world.fleet.grid(),
         file=world.file,
         model=world.model,
@@ -161,8 +162,10 @@ def _coordinator(world: World, ledger: LedgerWriter, progress: Progress) -> Coor
         ledger=ledger,
         protection=replace(world.scenario.protection, operator=world.fleet.operator),
         seed=world.file.seed,
-        observe=Watcher(progress, world.folder).round_ended,
+        observe=watcher.round_ended,
     )
+    watcher.rows = coordinator.book.rows
+    return coordinator
 
 
 def _central(world: World, preprocessing: Standardise, watch: Watch) -> NDArray[np.int64] | None:
