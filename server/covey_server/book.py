@@ -46,7 +46,7 @@ from covey_strategies.protection import Operator
 CRASHED: Final = "the server stopped before the sum was opened"
 MOST_REASON: Final = 2000
 MOST_EVIDENCE: Final = 64
-"""Sums whose evidence is read again when a run begins: a device that was in none of them is not shown its past."""
+"""Sums whose evidence is read when a run begins: a device that was in none of them is not shown its past."""
 
 
 class RunBook:

@@ -146,7 +146,7 @@ class _Told:
         yield f"answers = {sum(query.sums + spare for query, _ in self.asked)}"
         yield ""
         yield "[assumptions]"
-        yield f"corrupt = {self.protected.corrupt} # devices of the whole roster that may side with the server"
+        yield f"corrupt = {self.protected.corrupt} # devices of the fleet that may side with the server"
         yield f"dropouts = {_text(_dropouts(self.sums))}"
         yield f"profiles = [{_text(self.protected.profile)}]"
         yield 'attestation = "none"'
