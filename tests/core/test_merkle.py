@@ -283,3 +283,10 @@ def test_no_made_up_proof_holds_and_none_goes_on_for_ever(
 ) -> None:
     expected = 0 < old == new and not proof and old_root == new_root
     assert verify_consistency(old, new, proof, old_root, new_root) == expected
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_node_of_another_length_proves_no_growth_even_if_the_hash_fits(size: int) -> None:
+    old = leaf_hash(b"leaf 0")
+    new = hashlib.sha256(b"\1" + old + bytes(size)).digest()
+    assert not verify_consistency(1, 2, [bytes(size)], old, new)

@@ -193,6 +193,8 @@ def test_of_an_answer_only_the_cosignatures_of_known_witnesses_are_kept() -> Non
     answer = cosignature(7) + cosignature(0) + forged
     known = trust().witnesses
     assert cosignatures_in(answer, SIGNED, known) == (cosignature(0),)
+    renamed = cosign(SIGNED, "another.example", private(0), NOW)  # which no reader would count
+    assert cosignatures_in(renamed, SIGNED, known) == ()
     as_log = parse(SIGNED, blame="x").signatures[0].line
     assert cosignatures_in(as_log, SIGNED, known) == ()
 

@@ -30,6 +30,7 @@ from covey.ledger.note import (
     parse,
     read_vkey,
     signed,
+    verified,
 )
 
 # The vectors of golang.org/x/mod/sumdb/note.
@@ -108,6 +109,7 @@ def test_a_key_that_signed_twice_counts_once() -> None:
     note = parse(f"{TEXT}\n{PETER_LINE * 3}".encode(), blame="server")
     peter = read_vkey(PETER)
     assert holders(note, [peter, peter], blame="server") == (peter,)
+    assert verified(note, [peter, peter], blame="server") == ((peter, note.signatures[0]),) * 3
 
 
 def test_a_bad_signature_of_a_known_key_spoils_the_note() -> None:
@@ -210,6 +212,7 @@ def test_one_key_of_two_kinds_is_two_keys() -> None:
         "PeterNeumann",
         PETER.replace("c74f20a3", "c74f20a4"),
         PETER.replace("c74f20a3", "C74F20A3"),
+        PETER.replace("c74f20a3", "c74f20\N{LATIN SMALL LETTER A WITH GRAVE}3"),
         PETER.replace("PeterNeumann", "Peter Neumann"),
         PETER.replace("PeterNeumann", ""),
         PETER + "=",
@@ -257,6 +260,8 @@ def test_a_name_fits_into_a_signature_line(name: str) -> None:
         b"",
         TEXT.encode(),
         f"{TEXT}\n".encode(),
+        PETER_LINE.encode(),
+        b"\n" + PETER_LINE.encode(),
         f"{TEXT}\n{PETER_LINE[:-1]}".encode(),
         f"{TEXT}{PETER_LINE}".encode(),
         f"\x01{TEXT}\n{PETER_LINE}".encode(),

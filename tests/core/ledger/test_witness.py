@@ -163,6 +163,14 @@ def test_a_malformed_request_is_a_bad_request(request_body: bytes) -> None:
     assert refused(None, request_body).status == 400
 
 
+def test_a_request_that_is_too_large_is_not_read() -> None:
+    def of(origin: str) -> Refused:
+        return refused(None, request_of(0, (), sign_checkpoint(Checkpoint(origin, 0, EMPTY_ROOT), LOG)))
+
+    assert of("o" * (MAX_REQUEST_BYTES - 400)).status == 404
+    assert of("o" * MAX_REQUEST_BYTES).status == 400
+
+
 def test_the_longest_proof_is_read() -> None:
     body = request_of(
         1 << 62, [bytes(32)] * MAX_PROOF, sign_checkpoint(Checkpoint(ORIGIN, 1 << 62, bytes(32)), LOG)
