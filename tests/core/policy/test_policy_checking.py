@@ -89,6 +89,10 @@ def test_answers_without_masks_are_refused() -> None:
         ]
 
 
+def test_a_suite_beside_answers_in_clear_hides_nothing() -> None:
+    assert reasons(asked(masks="none")) == ["the plan asks for answers without masks"]
+
+
 def test_a_profile_that_the_policy_does_not_name_is_refused() -> None:
     suite = Suite(profile="semi-honest-server", cipher="chacha20", bits=32, neighbours=6, threshold=4)
     assert reasons(asked(suite=suite)) == [
