@@ -11,6 +11,7 @@ row move the result by more.
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from math import isqrt, sqrt
 from typing import Annotated, NamedTuple
 
@@ -66,6 +67,11 @@ class Shape(NamedTuple):
 
 def squared_sensitivity(parts: Sequence[Part]) -> Fraction:
     """Δ² in integer units, exactly: the largest squared L2 norm of one row before rounding."""
+    return _squared_sensitivity(tuple(parts))
+
+
+@lru_cache(maxsize=256)  # a pure function: the plans of a run share their parts
+def _squared_sensitivity(parts: tuple[Part, ...]) -> Fraction:
     return sum(((Fraction(part.scale) * Fraction(part.clip)) ** 2 for part in parts), Fraction(0))
 
 

@@ -14,8 +14,9 @@ from covey_audit.audited import Asked, Costs, PolicyFacts
 from covey_audit.auditing.burning import burn_down
 from covey_audit.auditing.composing import Groups, Mechanism, costliest, counted, groups, mechanisms
 from covey_audit.auditing.ends import End
+from covey_audit.auditing.mechanism import added_to_delta, draws
 from covey_audit.auditing.policies import Policies
-from covey_audit.auditing.reserves import Reserved, added_to_delta
+from covey_audit.auditing.reserves import Reserved
 
 USUAL_DELTA = 1e-5
 """δ where no policy names one."""
@@ -161,8 +162,8 @@ def _of_kind(sums: Sequence[Mechanism], kind: str, delta: float) -> float:
 
 def _sampler_delta(sums: Sequence[Reserved], value: float) -> float:
     """What the noise tables add to δ. Every draw of every device counts, in every part of its noise."""
-    draws = Counter((each.draws, each.plan.length) for each in sums)
-    return min(1.0, sum(added_to_delta(value, *each, count) for each, count in draws.items()))
+    shapes = Counter((draws(each.asked), each.plan.length) for each in sums)
+    return min(1.0, sum(added_to_delta(value, *each, count) for each, count in shapes.items()))
 
 
 def _overspent(

@@ -6,13 +6,13 @@ which the plans of a run repeat.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from math import sqrt
 
 from covey.accounting import Epsilon, Event, Skellam, epsilon
-from covey.spending import Asked, Ended, View, event
+from covey.spending import Ended, View
 from covey_audit.accountants import Counted
+from covey_audit.auditing.mechanism import mechanism
 from covey_audit.auditing.reserves import Reserved
 
 Groups = Sequence[Mapping[Event, int]]
@@ -42,17 +42,7 @@ def mechanisms(
         ended: How a sum ended, as far as that may count.
         view: Against whom.
     """
-    return tuple(Mechanism(each, _event(_numbers(each.asked), ended(each), view)) for each in sums)
-
-
-def _numbers(asked: Asked) -> Asked:
-    """Without what tells one sum from another of the same numbers."""
-    return replace(asked, run="", sum=0, cohort_number=0, kind="")
-
-
-@lru_cache(maxsize=1 << 12)  # a pure function: the plans of a run repeat their numbers
-def _event(asked: Asked, end: Ended | None, view: View) -> Event:
-    return event(asked, end, view)
+    return tuple(Mechanism(each, mechanism(each.asked, ended(each), view)) for each in sums)
 
 
 def multiplier(sum_: Reserved, made: Mechanism) -> float:
@@ -67,20 +57,15 @@ def groups(sums: Iterable[Mechanism]) -> Groups:
 
     The same as `covey.spending.groups`.
     """
-    cohorts: dict[tuple[str, int], list[Mechanism]] = {}
+    costliest_: dict[tuple[str, int], Mechanism] = {}
     for each in sums:
-        cohorts.setdefault(each.reserved.key, []).append(each)
-    found: dict[bool, Counter[Event]] = {}
-    for cohort in cohorts.values():
-        apart = cohort[0].reserved.asked.apart
-        found.setdefault(apart, Counter())[_costliest_of(cohort)] += 1
-    return list(found.values())
-
-
-def _costliest_of(cohort: Sequence[Mechanism]) -> Event:
-    if len(cohort) == 1:
-        return cohort[0].event
-    return max((each.event for each in cohort), key=lambda one: one.renyi(2))
+        other = costliest_.setdefault(each.reserved.key, each)
+        if other is not each and each.event.renyi(2) > other.event.renyi(2):
+            costliest_[each.reserved.key] = each
+    apart, rest = Counter[Event](), Counter[Event]()
+    for each in costliest_.values():
+        (apart if each.reserved.asked.apart else rest)[each.event] += 1
+    return [group for group in (rest, apart) if group]
 
 
 def costliest(found: Groups, delta: float) -> Epsilon:

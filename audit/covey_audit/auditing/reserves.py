@@ -4,17 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from covey import plan as plans
-from covey.accounting import added_by_sampler, rounded_norms
 from covey.errors import CoveyError, ProtocolError
 from covey.identity import verify
 from covey.ledger.entries import Reserve
 from covey.ledger.findings import Finding, finding
 from covey.plan import Plan
-from covey.planner.design import SAMPLER_TV
 from covey.policy.checking import kind_of
 from covey.policy.terms import Query, QueryKind
-from covey.spending import Asked, event
+from covey.spending import Asked
 from covey_audit.audited import PolicyFacts
+from covey_audit.auditing.mechanism import numbers
 from covey_audit.auditing.policies import SHOWN, Policies
 from covey_audit.auditing.structure import Log
 
@@ -31,7 +30,7 @@ class Reserved:
         signature: The operator's, not checked yet; None if there is none.
         sent: The plan's bytes.
         kind: As a policy calls it.
-        asked: What its cost follows from.
+        asked: What its cost follows from, without what tells one sum from another of the same numbers.
         policy: What it is held to: the policy that it names, else the newest by then; None for none.
     """
 
@@ -44,11 +43,6 @@ class Reserved:
     kind: QueryKind
     asked: Asked
     policy: PolicyFacts | None
-
-    @property
-    def draws(self) -> int:
-        """Noise vectors that devices draw for it, at most."""
-        return _draws(self.plan)
 
     @property
     def query(self) -> Query | None:
@@ -75,39 +69,17 @@ def read(log: Log, policies: Policies) -> tuple[tuple[Reserved, ...], list[Findi
             continue
         try:
             plan = plans.from_bytes(entry.plan)
-            _check_accountable(plan)
+            asked = numbers(plan)
         except CoveyError as error:
             found.append(finding("plan-unreadable", f"entry {index} holds {error.message}", index))
             continue
         policy, faults = _held_to(plan, index, policies)
         found += faults
-        reserved.append(_reserved(index, entry, plan, policy))
+        reserved.append(_reserved(index, entry, plan, asked, policy))
     return tuple(reserved), [*found, *_signatures(reserved), *_series(reserved), *_cohorts(reserved)]
 
 
-def added_to_delta(epsilon: float, draws: int, length: int, sums: int) -> float:
-    """What the tables of the noise add to δ in some sums of one shape."""
-    return added_by_sampler(epsilon, contributors=draws, length=length, rounds=sums, tv=SAMPLER_TV)
-
-
-def _draws(plan: Plan) -> int:
-    removable = plan.cohort - plan.minimum if plan.noise is not None and plan.noise.removal else 0
-    return plan.cohort * (1 + removable)
-
-
-def _check_accountable(plan: Plan) -> None:
-    """Refuse numbers that no formula takes.
-
-    Raises:
-        InputError: Names the number.
-    """
-    rounded_norms(plan.norm, plan.length)
-    if plan.noise is not None:
-        event(Asked.of(plan), None, "server")
-        added_to_delta(0.0, _draws(plan), plan.length, 1)
-
-
-def _reserved(index: int, entry: Reserve, plan: Plan, policy: PolicyFacts | None) -> Reserved:
+def _reserved(index: int, entry: Reserve, plan: Plan, asked: Asked, policy: PolicyFacts | None) -> Reserved:
     return Reserved(
         index=index,
         time=entry.time,
@@ -116,7 +88,7 @@ def _reserved(index: int, entry: Reserve, plan: Plan, policy: PolicyFacts | None
         signature=entry.signature,
         sent=entry.plan,
         kind=kind_of(plan),
-        asked=Asked.of(plan),
+        asked=asked,
         policy=policy,
     )
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from covey.accounting import Event, rounded_norms
 from covey.ledger.entries import Software
 from covey.ledger.findings import Finding, finding
 from covey.ledger.history import History
@@ -16,6 +15,7 @@ from covey_audit.auditing import (
     counts,
     ends,
     head,
+    mechanism,
     members,
     policies,
     releases,
@@ -130,8 +130,8 @@ def _sums(reserved: Sequence[Reserved], ended: Mapping[str, End], member: Member
 
 
 def _sum(each: Reserved, made: Mechanism | None, end: End | None, member: Members) -> SumFacts:
-    norms = rounded_norms(each.plan.norm, each.plan.length)
-    line = _cheapest(made.event) if made else None
+    norms = mechanism.norms(each.asked)
+    line = mechanism.line(made.event) if made else None
     settle = end.settle if end else None
     return SumFacts(
         index=each.index,
@@ -151,12 +151,6 @@ def _sum(each: Reserved, made: Mechanism | None, end: End | None, member: Member
         multiplier=composing.multiplier(each, made) if made else None,
         policy=each.policy.sha256 if each.policy else None,
     )
-
-
-def _cheapest(made: Event) -> tuple[float, float]:
-    """The straight line that is lower at order 2."""
-    line = min(made.zcdp(), key=lambda each: each.renyi(2))
-    return line.rho, line.xi
 
 
 def _runs(

@@ -74,7 +74,7 @@ class Enrol(Entry, frozen=True, tag="enrol"):
     serial: Count
     roster: Digest
     devices: Count
-    expires: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+    expires: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
     simulation: bool
 
 
@@ -290,10 +290,12 @@ def decode(data: bytes, *, blame: str = "operator") -> AnyEntry:
 
 
 def _is_canonical(entry: AnyEntry, data: bytes) -> bool:
-    try:
-        return encode(entry) == data
-    except rfc8785.CanonicalizationError:  # an integer or a text that JSON elsewhere would read differently
-        return False
+    """Whether data is what `encode` gives.
+
+    msgspec spells an entry as RFC 8785 does, and many times as fast: no floats, keys in ASCII, integers below
+    2^53. A test holds the two against each other.
+    """
+    return msgspec.json.encode(entry, order="sorted") == data
 
 
 def kind_of(entry: AnyEntry) -> str:
