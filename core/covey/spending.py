@@ -7,9 +7,10 @@ larger ε counts. Without masks the server sees each answer alone: against it on
 counts, and of that what stays when all that can be removed is asked for.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from covey import plan as plans
@@ -155,13 +156,15 @@ def groups(sums: Iterable[Sum], view: View) -> list[list[tuple[Event, int]]]:
         sums: All with noise.
         view: Against whom.
     """
-    cohorts: dict[tuple[str, int], list[Sum]] = {}
+    costliest_of: dict[tuple[str, int, bool], Event] = {}
     for asked, end in sums:
-        cohorts.setdefault((asked.run, asked.sum), []).append((asked, end))
-    found: dict[bool, Counter[Event]] = {}
-    for each in cohorts.values():
-        costliest = max((event(*one, view) for one in each), key=lambda one: one.renyi(2))
-        found.setdefault(each[0][0].apart, Counter())[costliest] += 1
+        name, one = (asked.run, asked.sum, asked.apart), event(asked, end, view)
+        other = costliest_of.get(name)
+        if other is None or (other != one and one.renyi(2) > other.renyi(2)):
+            costliest_of[name] = one
+    found: defaultdict[bool, Counter[Event]] = defaultdict(Counter)
+    for (_, _, apart), one in costliest_of.items():
+        found[apart][one] += 1
     return [list(counted.items()) for counted in found.values()]
 
 
@@ -178,7 +181,12 @@ def event(asked: Asked, end: Ended | None, view: View) -> Event:
         (local,) = _shares(asked, noise, asked.cohort)
         contributors = _contributors(asked, end, view)
         return DiscreteGaussian(asked.norm, asked.length, local, contributors, asked.sampling_rate)
-    return Skellam(asked.norm, asked.length, _variance(asked, noise, end, view), asked.sampling_rate)
+    return _skellam(asked.norm, asked.length, _variance(asked, noise, end, view), asked.sampling_rate)
+
+
+@lru_cache(maxsize=1024)  # a pure function: the sums of a run are mostly alike
+def _skellam(norm: int, length: int, variance: int, rate: float) -> Skellam:
+    return Skellam(norm, length, variance, rate)
 
 
 def _contributors(asked: Asked, end: Ended | None, view: View) -> int:
