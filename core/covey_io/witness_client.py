@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
-from covey.errors import CoveyError, InputError
+from covey.errors import CoveyError, InputError, StateError
 from covey.ledger.checkpoint import read_size
 from covey.ledger.note import MAX_NOTE_BYTES
 from covey.ledger.witness import Cosigned, request_of
@@ -20,7 +20,6 @@ _HINTS: Final[Mapping[int, str]] = {
     HTTPStatus.BAD_REQUEST: "the witness does not understand the request: compare the versions of both",
     HTTPStatus.FORBIDDEN: "the witness knows another key for this log: give its owner the log's present one",
     HTTPStatus.NOT_FOUND: "ask the witness's owner to add the log: covey witness add-log DIR VKEY",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "the log does not continue what the witness saw: find out what changed",
 }
 
 
@@ -51,7 +50,8 @@ class Witness(Protocol):
             note: The new checkpoint, signed by the log.
 
         Raises:
-            CoveyError: No cosignature, and asking again does not help.
+            StateError: The witness saw another history of this log: it was forked, changed or set back.
+            CoveyError: No cosignature, for any other reason.
         """
 
     def latest(self, origin: str) -> bytes | None:
@@ -158,6 +158,11 @@ def _received(response: HTTPResponse, most: int) -> tuple[int, bytes]:
 def _answer(where: str, old: int, status: int, body: bytes) -> Answer:
     if status == HTTPStatus.OK:
         return body.decode("utf-8", "replace")
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        raise StateError(
+            f"{where}: the log does not continue what the witness saw of it: {_why(body)}",
+            hint="an entry that was announced is changed or gone: find out which, and bring it back",
+        )
     if status != HTTPStatus.CONFLICT:
         raise _failed(where, status, body)
     try:
@@ -165,7 +170,7 @@ def _answer(where: str, old: int, status: int, body: bytes) -> Answer:
     except ValueError as error:
         raise _failed(where, status, body) from error
     if size == old:  # it is not the size, then, that the witness objects to
-        raise CoveyError(
+        raise StateError(
             f"{where}: the witness has seen another log of {size} entries under this name: a fork",
             hint="the log was set back or written in two places: find the other one before going on",
         )
@@ -173,9 +178,12 @@ def _answer(where: str, old: int, status: int, body: bytes) -> Answer:
 
 
 def _failed(where: str, status: int, body: bytes) -> CoveyError:
-    why = _printable(body[:200].decode("utf-8", "replace").strip())
     hint = _HINTS.get(status, "ask the witness's owner")
-    return CoveyError(f"{where}: the witness refused ({int(status)}): {why}", hint=hint)
+    return CoveyError(f"{where}: the witness refused ({int(status)}): {_why(body)}", hint=hint)
+
+
+def _why(body: bytes) -> str:
+    return _printable(body[:200].decode("utf-8", "replace").strip())
 
 
 def _printable(text: str) -> str:

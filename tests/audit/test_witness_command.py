@@ -167,9 +167,9 @@ def test_a_served_witness_cosigns_a_log_and_refuses_its_fork_also_after_it_was_k
         witness = HttpWitness(server.url)
         assert witness.latest(ORIGIN) == latest
         assert witness.cosign(0, (), signed(20, FORK)) == Conflict(20)
-        with pytest.raises(CoveyError, match="a fork"):
+        with pytest.raises(StateError, match="a fork"):
             witness.cosign(20, (), signed(20, FORK))
-        with pytest.raises(CoveyError, match="422"):
+        with pytest.raises(StateError, match="does not continue"):
             witness.cosign(20, FORK.consistency(20, 30), signed(30, FORK))
         answer = witness.cosign(20, HISTORY.consistency(20, 30), signed(30))
         assert opened(folder, answer, 30) == 30
@@ -225,7 +225,7 @@ def test_killed_at_any_moment_it_never_cosigned_more_than_it_remembers(folder: P
             assert answer == conflict
         old, new = conflict.size, SIZE
         if old > 9:
-            with pytest.raises(CoveyError, match=r"422|a fork"):
+            with pytest.raises(StateError):
                 witness.cosign(old, FORK.consistency(old, new), signed(new, FORK))
         assert opened(folder, witness.cosign(old, HISTORY.consistency(old, new), signed(new)), new) == SIZE
 
