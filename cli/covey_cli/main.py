@@ -24,12 +24,13 @@ _INTERRUPTED = 130
 
 HELP = """Covey: federated learning for fleets of small devices. A device answers a question with one vector,
 never with its data; the sum of the answers trains a compact model, which is signed and checked.
-Sums are masked, and noisy where you say how much; a signed policy and the ledger are not built yet.
+Sums are masked, and noisy as a signed policy says; each stands in a ledger that anyone can check.
 
 \b
 Example:
-  covey demo                                   train a simulated fleet, get a signed model
-  covey package verify FILE --key PUB.pem      check a model package, offline
+  covey demo                                   train a simulated fleet, get a signed model, audit it
+  covey policy explain POLICY                  what a policy allows, in plain words
+  covey audit RUN                              check a run offline, trusting nobody who ran it
 
 COVEY_DEBUG=1 shows the traceback of an error.
 """

@@ -119,11 +119,17 @@ class LedgerWriter:
         return self._now()
 
     def _cosigned_by(self, place: int, witness: Witness, note: bytes, size: int) -> bytes:
-        """The note with one witness's line; as it was if the witness cannot be had."""
+        """The note with one witness's line; as it was if the witness cannot be had.
+
+        Raises:
+            StateError: The witness has seen another history of this ledger.
+        """
         for _ in range(TRIES):
             old = min(self._cosigned[place], size)
             try:
                 answer = witness.cosign(old, self.history.consistency(old, size), note)
+            except StateError:  # it has seen another history: no number of others makes up for that
+                raise
             except CoveyError:  # one witness that is away is not the end: others may be enough
                 return note
             if isinstance(answer, Conflict):
@@ -134,8 +140,11 @@ class LedgerWriter:
                     )
                 self._cosigned[place] = answer.size
                 continue
+            try:
+                lines = cosignatures_in(answer, note, self._log.trust.witnesses)
+            except ProtocolError:  # not signature lines: as good as no answer
+                return note
             self._cosigned[place] = size
-            lines = cosignatures_in(answer, note, self._log.trust.witnesses)
             return with_cosignatures(note, lines)
         return note
 
