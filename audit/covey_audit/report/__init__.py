@@ -1,0 +1,12 @@
+"""An audit as one page that a privacy reviewer attaches to a decision.
+
+    words     numbers, dates and names as people read them
+    alike     which sums were asked for with the same numbers
+    verdict   what may be concluded, in one sentence
+    statement the privacy statement that NIST SP 800-226 and Ponomareva et al. ask for
+    drawing   SVG by small functions
+    charts    what was spent, and who was in the sums
+    render    all of it as one HTML file
+
+Everything is computed from `covey_audit.audited.Audited` and from nothing else.
+"""
