@@ -165,7 +165,7 @@ def _examples() -> Audited:
 def _simulated() -> Audited:
     policy = policy_note(simulation=True)
     noise = Noise(mechanism="skellam", variance=(8 * NORM) ** 2, removal=False, seeded=True)
-    tasks = [TRAIN, TRAIN, Validate(100)] * 4
+    tasks: list[Task] = [TRAIN, TRAIN, Validate(100)] * 4
     return _audit(made(_asked(policy, tasks, noise=noise, simulation=True), policy, simulation=True))
 
 
