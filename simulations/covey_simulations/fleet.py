@@ -28,7 +28,7 @@ from covey_server.ledger_writer import Log
 from covey_server.policy_draft import Frame, draft
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.grid import SERVER, InProcessGrid
-from covey_simulations.roles import RunKeys, run_keys, run_witness
+from covey_simulations.roles import RunKeys, publish, run_keys, run_witness
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.device import Device
@@ -112,6 +112,7 @@ def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operat
     path = setting.folder / "policy"
     if not path.exists():
         note = signed(_policy(setting, keys, len(names), trust), reviewer)
+        publish(setting.folder, reviewer.verifier, public_of(keys.of("enrolment")))
         durable.replace(path, note)
     note = path.read_bytes()
     opened = open_policy(note, reviewers, blame="local")

@@ -19,6 +19,8 @@ from covey_io.witness_store import WitnessFolder
 
 SECRET_BYTES = 32
 WITNESS_KEY = "witness.key"
+REVIEWER = "reviewer.vkey"
+ENROLMENT = "enrolment.pub"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ def run_keys(folder: Path) -> RunKeys:
     if len(secret) != SECRET_BYTES:
         raise StateError(f"{path} is damaged", hint="start a new run")
     return RunKeys(secret)
+
+
+def publish(folder: Path, reviewer: Verifier, enrolment: bytes) -> None:
+    """The public keys that somebody who audits the run starts from."""
+    durable.replace(folder / "keys" / REVIEWER, reviewer.vkey.encode() + b"\n")
+    durable.replace(folder / "keys" / ENROLMENT, enrolment.hex().encode() + b"\n")
 
 
 def run_witness(folder: Path, log: Verifier) -> WitnessFolder:
