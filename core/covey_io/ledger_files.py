@@ -20,6 +20,8 @@ EVIDENCE: Final = "evidence"
 ROSTERS: Final = "rosters"
 PARTICIPANTS: Final = "participants"
 MOST_BYTES: Final = 1 << 31
+MOST_FILE_BYTES: Final = 1 << 28
+"""Of any other file: several times the largest evidence that is read."""
 
 
 class LedgerFiles:
@@ -75,6 +77,10 @@ class LedgerFiles:
         """Evidence of a sum; None where there is none."""
         return _content(self.evidence_path(plan))
 
+    def evidence_names(self) -> tuple[str, ...]:
+        """Digests of the plans that evidence is here of, in order."""
+        return tuple(sorted(path.stem for path in (self.path / EVIDENCE).glob("*.msgpack")))
+
     def roster(self, sha256: str) -> bytes | None:
         """A roster, as signed; None where it is not here."""
         return _content(self.roster_path(sha256))
@@ -86,6 +92,8 @@ class LedgerFiles:
 
 def _content(path: Path) -> bytes | None:
     try:
+        if path.stat().st_size > MOST_FILE_BYTES:
+            raise InputError(f"{path} is larger than {MOST_FILE_BYTES >> 20} MiB", hint="check the file")
         return path.read_bytes()
     except FileNotFoundError:
         return None

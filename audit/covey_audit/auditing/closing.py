@@ -44,7 +44,9 @@ def trusts(
 
 
 def _keys(anchors: Anchors) -> Iterator[str]:
-    if anchors.reviewers is not None:
+    if anchors.borrowed:
+        yield "NOTHING OF YOUR OWN: a self-check takes policy, keys and witness from the run itself."
+    elif anchors.reviewers is not None:
         names = ", ".join(each.name for each in anchors.reviewers.keys)
         yield f"The reviewers' keys are yours, {anchors.reviewers.threshold} of: {names}."
     elif anchors.policy is not None:

@@ -49,6 +49,7 @@ class Anchors:
         witnessed: The latest cosigned checkpoint, as a witness gave it; None for none.
         previous: A checkpoint that the reader kept from before; None for none.
         now: Unix time, seconds; 0 for not known.
+        borrowed: Policy and checkpoint are a run's own after all: a self-check, which makes nothing certain.
     """
 
     reviewers: Reviewers | None = None
@@ -57,6 +58,7 @@ class Anchors:
     witnessed: bytes | None = None
     previous: bytes | None = None
     now: int = 0
+    borrowed: bool = False
 
     @property
     def own(self) -> bool:

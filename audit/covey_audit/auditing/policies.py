@@ -127,6 +127,8 @@ def _opened(data: bytes, anchors: Anchors) -> tuple[Opened, str]:
 
 
 def _trusted(opened: Opened, unsigned: str, anchors: Anchors, own: Opened | None) -> bool:
+    if anchors.borrowed:
+        return False
     if anchors.reviewers is not None:
         return not unsigned
     return own is not None and hmac.compare_digest(own.sha256, opened.sha256)
@@ -157,7 +159,7 @@ def _strangers(policies: Policies, anchors: Anchors) -> Iterator[Finding]:
         yield finding("policy-not-yours", words, policies.all[0].index if policies.all else None)
     elif anchors.reviewers is None:
         for each in policies.all:
-            if not each.trusted:
+            if not hmac.compare_digest(each.sha256, own.sha256):
                 words = f"policy {each.sha256[:SHOWN]} came into force; yours is {shown}"
                 yield finding("policy-not-yours", words, each.index)
 
@@ -200,7 +202,9 @@ def _successor(last: PolicyFacts, each: PolicyFacts) -> Iterator[Finding]:
 
 
 def _missing(policies: Policies, anchors: Anchors) -> Iterator[Finding]:
-    if not anchors.own:
+    if anchors.borrowed:
+        yield finding("self-check", "the run's own policy and witness were taken")
+    elif not anchors.own:
         yield finding("no-key-of-yours", "no reviewer's key and no policy of your own was given")
     if policies.newest is not None and not policies.newest.policy.ledger.cosignatures:
         words = "the policy in force asks for no witness's cosignature"

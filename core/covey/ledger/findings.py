@@ -158,6 +158,10 @@ KINDS: Final[dict[str, Kind]] = {
         "give your reviewers' keys as --reviewer, or your signed policy as --policy",
         waivable=False,
     ),
+    "self-check": Kind(
+        "note",
+        "Policy and witness were the run's own: it agrees with itself, and nothing came from outside.",
+    ),
     "policy-missing": Kind(
         "warning",
         "No policy is in force in this ledger: nothing limits what was asked.",
@@ -404,7 +408,7 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "summary-differs": Kind(
         "critical",
-        "The run's summary states another epsilon than its ledger gives.",
+        "The run's summary states other figures than its ledger gives.",
         "use the ledger's figure; ask how the summary was made",
         waivable=False,
     ),
