@@ -1,0 +1,142 @@
+"""What everything cost, and how the figures are compared."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import made_ledger
+from covey import spending
+from covey.accounting import Epsilon, Skellam, Zcdp, epsilon
+from covey.plan import Plan
+from covey.spending import Asked
+from covey_audit.auditing import audit, budget, composing, policies, reserves, structure
+from covey_audit.auditing.burning import POINTS, burn_down
+from covey_audit.auditing.composing import Mechanism
+from covey_audit.auditing.reserves import Reserved
+
+
+def sums() -> tuple[Reserved, ...]:
+    made = made_ledger.honest()
+    log, _ = structure.read(made.lines, b"")
+    return reserves.read(log, policies.read(log, made.anchors)[0])[0]
+
+
+def ours(value: float, xi: float) -> Epsilon:
+    return Epsilon(value, 1e-5, 2, Zcdp(0.1, xi), "A")
+
+
+@pytest.mark.parametrize(
+    ("other", "xi", "codes"),
+    [
+        (1.0, 0.0, []),
+        (1.0 + 0.9e-6, 0.0, []),
+        (1.0 - 0.9e-6, 0.1, []),
+        (1.0 + 2e-6, 0.0, ["accountants-differ"]),
+        (1.0 - 2e-6, 0.0, ["accountants-differ"]),
+        (1.0 - 2e-6, 0.1, ["accountants-differ"]),
+        (1.0 + 2e-6, 0.1, ["accountants-above"]),
+    ],
+)
+def test_another_library_may_only_be_above_and_only_where_rounding_costs(
+    other: float, xi: float, codes: list[str]
+) -> None:
+    found = list(budget._disagreements({"library": other}, ours(1.0, xi)))
+    assert [each.code for each in found] == codes
+
+
+def test_a_library_that_gives_less_is_found_in_a_whole_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "with_dp_accounting", lambda *_: 1.0)
+    monkeypatch.setattr(budget, "find_spec", lambda _: None)
+    made = made_ledger.honest()
+    seen = audit(made.material, made.anchors)
+    assert [each.code for each in seen.findings] == ["accountants-differ"]
+    assert seen.costs[0].libraries == {"dp-accounting": 1.0}
+    assert not seen.certified
+
+
+def test_a_dearer_cohort_of_a_sum_is_the_one_that_counts() -> None:
+    first, second, *_ = composing.mechanisms(sums(), lambda _: None, "server")
+    dearer = Mechanism(replace(second.reserved, plan=first.reserved.plan), Skellam(1000, 5, 1000))
+    for order in ((first, dearer), (dearer, first)):
+        assert composing.groups(order) == [{dearer.event: 1}]
+        (point,) = burn_down(order[:1], 1e-5, 0.5)
+        assert point.epsilon == 0.5
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1000, 9000), st.sampled_from([1.0, 0.3]), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_the_burn_down_adds_up_to_what_accounting_gives(
+    drawn: list[tuple[int, float, bool, bool]],
+) -> None:
+    base = sums()[0]
+    made: list[Mechanism] = []
+    for number, (deviation, rate, apart, same) in enumerate(drawn, start=1):
+        if same and made:  # another cohort of the sum before, which asks the same
+            before = made[-1].reserved
+            event = Skellam(1000, 5, deviation**2, before.asked.sampling_rate)
+            made.append(Mechanism(before, event))
+            continue
+        asked = replace(base.asked, unit="example", kind="validate" if apart else "train", sampling_rate=rate)
+        event = Skellam(1000, 5, deviation**2, rate)
+        made.append(Mechanism(replace(base, plan=numbered(base, number), asked=asked), event))
+    total = composing.costliest(composing.groups(made), 1e-5).value
+    points = list(burn_down([*made, made[-1]], 1e-5, total))
+    assert points[len(made) - 1].epsilon == pytest.approx(total, rel=1e-9)
+    values = [each.epsilon for each in points]
+    assert all(before <= after + 1e-9 for before, after in pairwise(values))
+
+
+def numbered(base: Reserved, serial: int) -> Plan:
+    return msgspec.structs.replace(base.plan, sum=serial)
+
+
+def test_groups_are_those_of_the_spending_that_everyone_counts() -> None:
+    made = composing.mechanisms(sums(), lambda _: None, "server")
+    asked = [Asked.of(each.plan) for each in sums()]
+    expected = spending.groups([(each, None) for each in asked], "server")
+    assert [sorted(each.items(), key=repr) for each in composing.groups(made)] == [
+        sorted(each, key=repr) for each in expected
+    ]
+
+
+def test_a_burn_down_of_very_many_sums_is_thinned() -> None:
+    (made, *_) = composing.mechanisms(sums(), lambda _: None, "server")
+    many = [
+        Mechanism(replace(made.reserved, index=number, plan=numbered(made.reserved, number + 1)), made.event)
+        for number in range(2500)
+    ]
+    total = epsilon([(made.event, 2500)], 1e-5).value
+    points = list(burn_down(many, 1e-5, total))
+    assert len(points) <= POINTS + 1
+    assert (points[-1].index, points[-1].epsilon) == (2499, total)
+    assert [each.epsilon for each in points] == sorted(each.epsilon for each in points)
+
+
+def test_sums_under_two_units_are_stated_apart() -> None:
+    made = made_ledger.honest().replanned(11, unit="example")
+    seen = audit(made.material, made.anchors, libraries=False)
+    assert [each.unit for each in seen.costs] == ["device", "example"]
+    assert ("units-mixed", 11) in {(each.code, each.entry) for each in seen.findings}
+
+
+def test_a_sum_without_noise_has_no_epsilon_at_all() -> None:
+    made = made_ledger.honest().replanned(9, noise=None)
+    (cost,) = audit(made.material, made.anchors).costs
+    assert (cost.server, cost.settled, cost.release, cost.libraries) == (None, None, None, {})
+    assert cost.burn_down == ()
+
+
+def test_noise_tables_add_next_to_nothing_to_delta() -> None:
+    made = made_ledger.honest()
+    (cost,) = audit(made.material, made.anchors, libraries=False).costs
+    assert 0 < cost.sampler_delta < 1e-25

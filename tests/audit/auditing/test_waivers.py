@@ -1,0 +1,105 @@
+"""What reviewers accept in signed words, and what they cannot."""
+
+from dataclasses import replace
+
+import pytest
+
+import made_ledger
+from covey.ledger import entries as ledger
+from covey.ledger.note import Ed25519Signer, signed
+from covey.ledger.waiver import Accepted
+from covey_audit.audited import Audited
+from covey_audit.auditing import Anchors, audit
+from made_ledger import ORIGIN, REVIEWER, STRANGER, Made
+from secagg_fleet import NOW
+
+TUNING = 2
+WORDS = "Three learning rates on ten people of ours."
+
+
+def tuned() -> Made:
+    """A ledger whose only fault is that tuning has no price; unwitnessed, for it is sealed anew."""
+    made = made_ledger.honest().edited(TUNING, epsilon=None, delta=None)
+    return replace(made, anchors=replace(made.anchors, witnessed=None))
+
+
+def waived(made: Made, accepted: Accepted, signer: Ed25519Signer = REVIEWER) -> Made:
+    entry = ledger.Waiver(time=NOW + 1000, note=signed(accepted.text, signer).decode())
+    return made.resealed([*made.entries, entry])
+
+
+def examined(made: Made) -> Audited:
+    return audit(made.material, made.anchors, libraries=False)
+
+
+def codes(seen: Audited) -> set[tuple[str, str]]:
+    return {(each.severity, each.code) for each in seen.findings}
+
+
+def accept(made: Made, code: str = "tuning-unaccounted", entry: int | None = TUNING) -> Accepted:
+    return Accepted.of(ORIGIN, code, entry, made.lines, WORDS)
+
+
+def test_a_waived_finding_is_a_note_with_the_reviewers_words() -> None:
+    made = tuned()
+    assert ("warning", "tuning-unaccounted") in codes(examined(made))
+    seen = examined(waived(made, accept(made)))
+    (found,) = [each for each in seen.findings if each.waived]
+    assert (found.severity, found.code, found.entry) == ("note", "tuning-unaccounted", TUNING)
+    assert found.waived == f"reviewer.example: {WORDS}"
+    assert seen.exit_status == 0
+
+
+def test_a_ledger_with_a_waived_finding_is_not_certified() -> None:
+    made = tuned()
+    assert examined(made).certified
+    assert not examined(waived(made, accept(made))).certified
+
+
+def test_a_waiver_by_somebody_else_accepts_nothing() -> None:
+    made = tuned()
+    assert {("warning", "tuning-unaccounted"), ("warning", "waiver-unsigned")} <= codes(
+        examined(waived(made, accept(made), STRANGER))
+    )
+
+
+def test_without_a_reviewers_key_no_waiver_counts() -> None:
+    made = waived(tuned(), accept(tuned()))
+    seen = audit(made.material, Anchors(policy=made_ledger.policy_note()), libraries=False)
+    assert ("warning", "waiver-unsigned") in codes(seen)
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        Accepted("covey.example/other", "tuning-unaccounted", TUNING, "", WORDS),
+        Accepted(ORIGIN, "tuning-unaccounted", TUNING, "0" * 64, WORDS),
+        Accepted(ORIGIN, "tuning-unaccounted", 1 << 40, "0" * 64, WORDS),
+        Accepted(ORIGIN, "ledger-changed", None, "", WORDS),
+        Accepted(ORIGIN, "no-such-code", None, "", WORDS),
+    ],
+)
+def test_a_waiver_of_something_else_accepts_nothing(accepted: Accepted) -> None:
+    made = tuned()
+    if accepted.origin != ORIGIN:
+        accepted = replace(accept(made), origin=accepted.origin)
+    seen = codes(examined(waived(made, accepted)))
+    assert {("warning", "tuning-unaccounted"), ("warning", "waiver-unsigned")} <= seen
+
+
+def test_a_waiver_of_what_was_not_found_is_told() -> None:
+    made = made_ledger.honest()
+    seen = examined(waived(made, accept(made)))
+    assert ("note", "waiver-unused") in codes(seen)
+
+
+def test_a_waiver_that_is_no_note_is_told() -> None:
+    made = tuned()
+    broken = made.resealed([*made.entries, ledger.Waiver(time=NOW + 1000, note="agreed")])
+    assert ("warning", "waiver-unsigned") in codes(examined(broken))
+
+
+def test_a_policys_signature_is_no_waiver() -> None:
+    made = tuned()
+    entry = ledger.Waiver(time=NOW + 1000, note=made_ledger.policy_note().decode())
+    assert ("warning", "waiver-unsigned") in codes(examined(made.resealed([*made.entries, entry])))
