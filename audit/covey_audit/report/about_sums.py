@@ -24,7 +24,6 @@ NEIGHBOURS: Final[dict[Unit, str]] = {
 MECHANISMS: Final = {
     "skellam": "Skellam (Agarwal, Kairouz, Liu, NeurIPS 2021, arXiv:2110.04995)",
     "discrete-gaussian": "distributed discrete Gaussian (Kairouz, Liu, Steinke, ICML 2021, arXiv:2102.06387)",
-    "": "none",
 }
 SERVER: Final = {
     "malicious-server": "doing anything it likes",
@@ -112,6 +111,8 @@ def released(audited: Audited) -> Iterator[str]:
 
 def mechanism(kinds: Sequence[Alike]) -> Iterator[str]:
     """The noise, and what it is measured against."""
+    for law in dict.fromkeys(each.mechanism for each in kinds if each.mechanism):
+        yield f"Noise of the devices' own: {MECHANISMS[law]}."
     yield from _grouped(kinds, _noise)
     yield from _grouped(kinds, _row)
 
@@ -126,8 +127,8 @@ def _noise(each: Alike) -> str:
         else ""
     )
     return (
-        f"{MECHANISMS[each.mechanism]}. The honest devices' noise in a sum has a standard deviation of at "
-        f"least {words.number(isqrt(each.variance))} integer units per number: noise multiplier z = "
+        "the honest devices' noise in a sum has a standard deviation of at least "
+        f"{words.number(isqrt(each.variance))} integer units per number: noise multiplier z = "
         f"{words.decimal(each.multiplier)}.{removal}"
     )
 
