@@ -14,7 +14,7 @@ import msgspec
 
 from covey.accounting.norms import rounded_norms
 from covey.encode import Part, squared_sensitivity
-from covey.errors import PlanRefused, ProtocolError
+from covey.errors import InputError, PlanRefused, ProtocolError
 from covey.examples import Standardise
 from covey.noise.draw import Mechanism
 from covey.noise.removal import LARGEST_TOLERANCE, local_shares
@@ -24,6 +24,7 @@ from covey.secagg.masks import Cipher
 
 VERSION: Literal[2] = 2
 MAX_PLAN_BYTES = 1 << 20
+MOST_PARTS = 16  # a query has three; tens of thousands of them take seconds to add up exactly
 SMALLEST_SUM = 2  # a sum over one device is that device's answer
 SMALLEST_COHORT, LARGEST_COHORT = 10, 500  # of the malicious-server profile
 LARGEST_GRAPH = 10_000  # of the semi-honest-server profile
@@ -213,7 +214,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     model_sha256: Digest
     preprocessing: Standardise | None
     task: Task
-    parts: tuple[Part, ...]
+    parts: Annotated[tuple[Part, ...], msgspec.Meta(max_length=MOST_PARTS)]
     unit: Unit
     norm: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
     cohort: Count
@@ -317,8 +318,11 @@ def from_bytes(data: bytes) -> Plan:
 
 
 def _check(plan: Plan) -> None:
-    for refusal in _refusals(plan):
-        raise ProtocolError(f"a plan {refusal}", blame="server")
+    try:
+        for refusal in _refusals(plan):
+            raise ProtocolError(f"a plan {refusal}", blame="server")
+    except InputError as error:  # numbers that no formula takes
+        raise ProtocolError(f"a plan whose {error.message}", blame="server") from error
 
 
 def _refusals(plan: Plan) -> Iterator[str]:

@@ -18,6 +18,7 @@ from covey.noise.removal import LARGEST_TOLERANCE, components
 from covey.noise.table import LARGEST_VARIANCE
 from covey.plan import (
     MAX_PLAN_BYTES,
+    MOST_PARTS,
     Gradient,
     Noise,
     Plan,
@@ -243,6 +244,22 @@ def test_length_adds_up_the_parts() -> None:
 def test_every_truncation_is_refused() -> None:
     for end in range(len(SENT)):
         refused(SENT[:end])
+
+
+def test_tens_of_thousands_of_parts_are_refused_before_they_are_added_up() -> None:
+    """Exact sums of the smallest floats there are: a megabyte of them took a device seconds, each time."""
+    parts = tuple(Part(f"{number:x}", 1, 5e-324, 5e-324) for number in range(42_000))
+    assert refused(plans.to_bytes(msgspec.structs.replace(PLAN, parts=parts))).startswith("a malformed plan")
+    many = laid_out({f"{number}": Shape(1, 1.0) for number in range(MOST_PARTS)}, 1024)
+    assert plans.from_bytes(plans.to_bytes(msgspec.structs.replace(PLAN, parts=many))).parts == many
+
+
+@pytest.mark.parametrize(
+    "part", [Part("endless", 1 << 30, 1e-9, 1e-9), Part("heavy", 1, 1e18, float(1 << 40))]
+)
+def test_numbers_that_no_formula_takes_are_the_servers_fault(part: Part) -> None:
+    plan = msgspec.structs.replace(PLAN, parts=(*PLAN.parts, part), noise=None)
+    assert "not" in refused(plans.to_bytes(plan))
 
 
 def assert_checked(plan: Plan) -> None:
