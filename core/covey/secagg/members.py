@@ -145,10 +145,13 @@ def check_memory(before: Advertised | None, own: Advertised, identity: bytes) ->
 
     Raises:
         MemoryRestored: It has signed that count, or a greater one, before.
-        ProtocolError: What is shown is not this device's.
+        ProtocolError: What is shown is not this device's, or is what it has just sent: any server has that,
+            and could lock every device with it.
     """
     if before is None:
         return
+    if before.body == own.body:
+        raise ProtocolError("this device's own advert is shown as an earlier one", blame="server")
     verify(identity, "advert", before.body, before.signature, blame="server")
     earlier, now = (decode(each.body, Advert, blame="server", limit=ADVERT_BYTES) for each in (before, own))
     if earlier.counter >= now.counter:

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from covey import merkle
-from covey.errors import ProtocolError
+from covey.errors import MemoryRestored, ProtocolError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign, sign_roster
 from covey.plan import Suite
-from covey.secagg.members import leaf, read_advert
+from covey.secagg.members import check_memory, leaf, read_advert
 from covey.secagg.messages import Advert, Advertised, Cohort, Entry, encode
 from secagg_attacks import changed, goes_on, read, refused
 from secagg_fleet import ENROLMENT, NOW, Fleet, identity, key, make_plan, name, roster, vectors
@@ -235,6 +235,43 @@ def test_blame_falls_on_who_showed_the_advert() -> None:
     with pytest.raises(ProtocolError, match="node 9") as caught:
         read_advert(unsigned(plan=bytes(32))(adverts[0]), sums.terms, read_in, NOW, blame="node 9")
     assert caught.value.blame == "node 9"
+
+
+# --- what the device has signed before
+
+
+def counted(counter: int, plan: bytes = b"p" * 32, signer: bytes | None = None) -> Advertised:
+    """An advert of device 3 that counts so many plans."""
+    body = encode(Advert(plan, name(3), b"s" * 32, b"m" * 32, b"c" * 32, counter, b"l" * 32))
+    return Advertised(body, sign(signer or identity(3), "advert", body))
+
+
+def check(before: Advertised | None, own: Advertised) -> None:
+    check_memory(before, own, public_of(identity(3)))
+
+
+@pytest.mark.parametrize("counter", [5, 6])
+def test_a_device_whose_memory_was_put_back_sees_it(counter: int) -> None:
+    with pytest.raises(MemoryRestored, match=f"signed answer {counter} of its life, its memory counts 5"):
+        check(counted(counter, b"q" * 32), counted(5))
+
+
+def test_a_device_that_goes_on_is_shown_its_past() -> None:
+    check(None, counted(5))
+    check(counted(4, b"q" * 32), counted(5))
+
+
+def test_a_server_cannot_lock_a_device_with_what_it_was_just_sent() -> None:
+    with pytest.raises(ProtocolError, match="own advert is shown as an earlier one") as caught:
+        check(counted(5), counted(5))
+    assert not isinstance(caught.value, MemoryRestored)
+    assert caught.value.blame == "server"
+
+
+def test_a_server_cannot_lock_a_device_with_a_count_of_its_own() -> None:
+    with pytest.raises(ProtocolError, match="does not hold") as caught:
+        check(counted(9, b"q" * 32, signer=identity(4)), counted(5))
+    assert not isinstance(caught.value, MemoryRestored)
 
 
 # --- the sparse graph
