@@ -8,6 +8,7 @@ from typing import Final
 
 from flwr.app import Context
 
+from covey.budget import Budget
 from covey.errors import InputError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.ledger.checkpoint import LogTrust
@@ -48,6 +49,7 @@ class Setting:
         file: The federation.
         protected: What protects its sums; its operator is not used.
         folder: The run's.
+        asked: Sums that its ledger has from before it was stopped.
         logs: Folder for the devices' own logs, a file each, made when there is something to say.
     """
 
@@ -56,6 +58,7 @@ class Setting:
     file: SimulationFile
     protected: Protection
     folder: Path
+    asked: int
     logs: Path
 
 
@@ -92,9 +95,17 @@ def fleet(setting: Setting) -> Fleet:
         me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
         held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
         devices[node] = Participant(
-            device, SimulatedSeeds(own), MemoryClaims(), MemoryJournal(), held, unprotected=True
+            device, SimulatedSeeds(own), MemoryClaims(), _Journal(setting.asked), held, unprotected=True
         )
     return Fleet(devices, operator, log)
+
+
+class _Journal(MemoryJournal):
+    """A budget that begins with a count of answers."""
+
+    def __init__(self, counter: int) -> None:
+        super().__init__()
+        self._budget = Budget(counter=counter)
 
 
 def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operator, Log, Reviewers]:

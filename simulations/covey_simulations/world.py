@@ -92,7 +92,7 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
     """Set up the devices.
 
     Raises:
-        StateError: The run's keys are damaged.
+        StateError: The run's keys or its ledger are damaged.
     """
     setting = Setting(
         scenario.data,
@@ -100,6 +100,7 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
         scenario.file,
         scenario.protection,
         folder.path,
+        sum(row["event"] == "reserve" for row in folder.sum_rows()),
         folder.path / "devices",
     )
     return World(scenario, folder, fleet(setting))
