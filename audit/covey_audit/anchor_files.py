@@ -19,6 +19,9 @@ from covey_io.witness_client import HttpWitness, LocalWitness, Witness
 _KEY_BYTES: Final = 32
 POLICY: Final = "policy"
 WITNESS: Final = "witness"
+REVIEWER: Final = "keys/reviewer.vkey"
+ENROLMENT: Final = "keys/enrolment.pub"
+"""Of a run: its policy, its witness's folder, and the public keys of those who made it."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def anchors_of(given: Given, ledger: Found, now: int) -> Anchors:
 
 
 def own_of(ledger: Found, now: int) -> Anchors:
-    """A run's own policy and witness, for a self-check.
+    """A run's own policy, keys and witness, for a self-check.
 
     Raises:
         InputError: It is no run's folder.
@@ -76,8 +79,11 @@ def own_of(ledger: Found, now: int) -> Anchors:
     if ledger.folder is None:
         raise InputError("a self-check needs a run's folder", hint="name the run, not its ledger")
     policy, witness = ledger.folder / POLICY, ledger.folder / WITNESS
+    reviewer, enrolment = ledger.folder / REVIEWER, ledger.folder / ENROLMENT
     return Anchors(
+        reviewers=Reviewers((verifier_of(str(reviewer)),)) if reviewer.is_file() else None,
         policy=read_bytes(policy) if policy.is_file() else None,
+        enrolment=_key(str(enrolment)) if enrolment.is_file() else None,
         witnessed=_latest(LocalWitness(witness), str(witness), ledger) if witness.is_dir() else None,
         now=now,
         borrowed=True,

@@ -3,7 +3,7 @@
 Exit status: 0 clean (notes do not count), 1 findings, 2 the ledger or something given cannot be read.
 """
 
-import hashlib
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,6 +13,15 @@ import typer
 from typer.core import TyperGroup
 
 from covey.errors import InputError
+from covey_audit.anchor_options import (
+    Enrolment,
+    Policy,
+    Previous,
+    Reviewer,
+    SelfCheck,
+    Threshold,
+    Witnessed,
+)
 from covey_audit.clock import now
 from covey_audit.proof_commands import check_proof, prove
 from covey_audit.waiver_command import waive
@@ -20,9 +29,6 @@ from covey_io import durable
 
 if TYPE_CHECKING:
     from covey_audit.audited import Audited
-    from covey_audit.auditing import Material
-    from covey_audit.ledger_folder import Found
-    from covey_audit.run_files import RunFiles
 
 _LEDGER: Final = "ledger"
 _SLOW: Final = 200
@@ -66,28 +72,13 @@ audit.command("waive")(waive)
 def ledger(  # noqa: PLR0913 - options of a command line
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A run's folder, or a ledger's.")],
     *,
-    policy: Annotated[Path | None, typer.Option(help="The signed policy that you hold.")] = None,
-    reviewer: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VKEY", help="A reviewer's public key, or its file; may be given again."),
-    ] = None,
-    threshold: Annotated[int, typer.Option(help="So many of them must have signed.", min=1)] = 1,
-    enrolment: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="The key that certifies devices: hexadecimal, or a file."),
-    ] = None,
-    witnessed: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FROM", help="What a witness saw last: its address, its folder, or a file from it."
-        ),
-    ] = None,
-    previous: Annotated[
-        Path | None, typer.Option(help="A checkpoint of this ledger that you kept from before.")
-    ] = None,
-    self_check: Annotated[
-        bool, typer.Option("--self-check", help="Take the run's own policy and witness: proves nothing.")
-    ] = False,
+    policy: Policy = None,
+    reviewer: Reviewer = None,
+    threshold: Threshold = 1,
+    enrolment: Enrolment = None,
+    witnessed: Witnessed = None,
+    previous: Previous = None,
+    self_check: SelfCheck = False,
     report: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Write the report to attach to a decision.")
     ] = None,
@@ -105,57 +96,21 @@ def ledger(  # noqa: PLR0913 - options of a command line
 
     Exit status 0: nothing found but notes. 1: findings. 2: something cannot be read; the message says what.
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
-    # What computes is imported when it is needed: `covey --help` does without.
-    from covey_audit.anchor_files import Given, anchors_of, own_of  # noqa: PLC0415
-    from covey_audit.auditing import audit as examine  # noqa: PLC0415
-    from covey_audit.ledger_folder import find  # noqa: PLC0415
-    from covey_audit.run_files import compared  # noqa: PLC0415
+    from covey_audit.anchor_files import Given  # noqa: PLC0415 - `covey --help` does without
+    from covey_audit.examining import examine  # noqa: PLC0415 - idem
 
-    given = Given(policy, reviewer or (), threshold, enrolment, witnessed, previous)
-    if self_check and given != Given(reviewers=()):
-        raise InputError("a self-check takes the run's own keys", hint="leave out --self-check, or the keys")
+    given = Given(policy, tuple(reviewer or ()), threshold, enrolment, witnessed, previous)
     if report is not None and report.is_dir():
         raise InputError(f"{report} is a folder", hint="name a file to write: --report report.html")
-    found, time = find(path), now()
-    anchors = own_of(found, time) if self_check else anchors_of(given, found, time)
-    audited = examine(_material(path, found), anchors, progress=_tell if sys.stderr.isatty() else None)
-    if found.folder is not None:
-        audited = compared(audited, _run_files(found))
+    progress = _tell if sys.stderr.isatty() else None
+    audited = examine(path, given, self_check=self_check, progress=progress)
     if report is not None:
         from covey_audit.report.render import render  # noqa: PLC0415 - Jinja
 
-        durable.replace(report, render(audited, made_at=time).encode())
+        durable.replace(report, render(audited, made_at=now()).encode())
     _print(audited, report, as_json=as_json)
     if audited.exit_status:
         raise typer.Exit(audited.exit_status)
-
-
-def _material(path: Path, found: "Found") -> "Material":
-    from covey_audit.auditing import Material  # noqa: PLC0415
-
-    lines, torn = found.files.lines()
-    return Material(
-        source=str(path),
-        lines=lines,
-        torn=torn,
-        checkpoint=found.files.head(),
-        evidence=found.files.evidence,
-        roster=found.files.roster,
-        participants=found.files.participants,
-        evidence_of=found.files.evidence_names(),
-    )
-
-
-def _run_files(found: "Found") -> "RunFiles":
-    from covey_audit.run_files import RunFiles  # noqa: PLC0415
-
-    folder = found.folder or Path()
-    packages = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in folder.glob("*.covey")}
-    return RunFiles(found.run, _content(folder / "summary.json"), _content(folder / "metrics.csv"), packages)
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
 
 
 def _tell(done: int, of: int) -> None:
@@ -176,6 +131,5 @@ def _print(audited: "Audited", report: Path | None, *, as_json: bool) -> None:
     for style, line in lines(audited):
         typer.echo(typer.style(line, bold=True, fg=_COLOURS.get(style)) if style else line)
     more = f"report: {report}" if report else "more: --report report.html, --json"
-    typer.echo(
-        f"\n{more}; one entry: covey ledger show {audited.source} --entry N; every code: docs/findings.md"
-    )
+    show = f"covey ledger show {shlex.quote(audited.source)} N"
+    typer.echo(f"\n{more}; entry N: {show}; every code: docs/findings.md")
