@@ -126,7 +126,7 @@ def _spent(
     rows = ROW * len(kinds)
     left = 92.0 if width == WIDE else 74.0
     frame = Frame(
-        *(width, 300 + rows, left, 18, 14, rows + 56),
+        *(width, 300 + rows, left, 26, 14, rows + 56),
         x=(0, max(size - 1, 1)),
         y=(0, _top(cost)),
     )
@@ -243,7 +243,7 @@ def _cohorts(bins: Sequence[_Bin], width: float) -> tuple[Frame, Iterator[str]]:
 
 def _cohorts_parts(bins: Sequence[_Bin], frame: Frame) -> Iterator[str]:
     yield grid(frame, whole_ticks(0, frame.y[1], 6))
-    gap = 0.18 if len(bins) <= 60 else 0.0  # noqa: PLR2004 - more are one surface
+    gap = 0.18 if len(bins) <= 60 else -0.05  # noqa: PLR2004 - more are one surface, without seams
     for place, each in enumerate(bins):
         x, width = frame.across(place + gap / 2), frame.across(1 - gap) - frame.left
         if each.survivors is not None:
