@@ -662,6 +662,11 @@ def test_settings_whose_cost_nobody_knows() -> None:
     assert ("tuning-unstated", None) in found(made.resealed(entries))
 
 
+def test_a_clock_that_was_set_back() -> None:
+    made = made_ledger.honest()
+    assert ("time-backwards", ABORT) in found(made.edited(ABORT, time=NOW))
+
+
 # Entries that are none
 
 
