@@ -23,6 +23,7 @@ from covey_audit.anchor_options import (
     Witnessed,
 )
 from covey_audit.clock import now
+from covey_audit.flower_command import audit_flower
 from covey_audit.proof_commands import check_proof, prove
 from covey_audit.waiver_command import waive
 from covey_io import durable
@@ -66,6 +67,7 @@ audit = typer.Typer(
 audit.command("prove")(prove)
 audit.command("check-proof")(check_proof)
 audit.command("waive")(waive)
+audit.command("flower")(audit_flower)
 
 
 @audit.command(_LEDGER)
@@ -97,7 +99,7 @@ def ledger(  # noqa: PLR0913 - options of a command line
     Exit status 0: nothing found but notes. 1: findings. 2: something cannot be read; the message says what.
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
     from covey_audit.anchor_files import Given  # noqa: PLC0415 - `covey --help` does without
-    from covey_audit.examining import examine  # noqa: PLC0415 - idem
+    from covey_audit.examining import command_line, examine  # noqa: PLC0415 - idem
 
     given = Given(policy, tuple(reviewer or ()), threshold, enrolment, witnessed, previous)
     if report is not None and report.is_dir():
@@ -107,7 +109,8 @@ def ledger(  # noqa: PLR0913 - options of a command line
     if report is not None:
         from covey_audit.report.render import render  # noqa: PLC0415 - Jinja
 
-        durable.replace(report, render(audited, made_at=now()).encode())
+        again = command_line(path, given, report, self_check=self_check)
+        durable.replace(report, render(audited, made_at=now(), command=again).encode())
     _print(audited, report, as_json=as_json)
     if audited.exit_status:
         raise typer.Exit(audited.exit_status)

@@ -1,6 +1,7 @@
 """From what a person named on the command line to an audit: the files are read here, and nowhere below."""
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from covey.errors import InputError
@@ -34,6 +35,28 @@ def examine(
     anchors = own_of(found, time) if self_check else anchors_of(given, found, time)
     audited = audit(material_of(path, found), anchors, progress=progress)
     return audited if found.folder is None else compared(audited, _run_files(found, found.folder))
+
+
+def command_line(path: Path, given: Given, report: Path, *, self_check: bool = False) -> str:
+    """The command with which somebody makes the same report again.
+
+    Args:
+        path: As for `examine`.
+        given: As for `examine`.
+        report: Where the report was written.
+        self_check: As for `examine`.
+    """
+    named = (
+        ("--policy", given.policy),
+        *(("--reviewer", each) for each in given.reviewers),
+        ("--threshold", given.threshold if given.threshold > 1 else None),
+        ("--enrolment", given.enrolment),
+        ("--witnessed", given.witnessed),
+        ("--previous", given.previous),
+        ("--report", report),
+    )
+    options = [str(each) for name, value in named if value is not None for each in (name, value)]
+    return shlex.join(["covey", "audit", str(path), *options, *(["--self-check"] if self_check else [])])
 
 
 def material_of(path: Path, found: Found) -> Material:

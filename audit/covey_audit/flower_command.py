@@ -1,4 +1,4 @@
-"""`covey audit-flower`: what the state of Flower's own privacy accountant comes to.
+"""`covey audit flower`: what the state of Flower's own privacy accountant comes to.
 
 Exit status: 0 the accountants agree and the state keeps to its budget, 1 they do not or it does not, 2 the
 file cannot be used.

@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from covey.errors import InputError
 from covey_audit import flower_import
+from covey_audit.audit_commands import audit
 from covey_audit.flower_command import audit_flower
 
 DELTA = 1e-5
@@ -212,6 +213,14 @@ def test_accountants_that_differ_are_a_finding(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "state.json"
     path.write_bytes(written(accountant()))
     assert "FINDING: the accountants differ" in run(path, status=1)
+
+
+def test_it_stands_beside_the_other_audits(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(written(accountant(sums=[])))
+    result = CliRunner().invoke(audit, ["flower", str(path)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "these 0 sums cost one client epsilon 0.000" in result.stdout
 
 
 def test_no_file_is_said_so(tmp_path: Path) -> None:
