@@ -22,7 +22,7 @@ def trusts(
         level: What the audit establishes.
     """
     yield from _keys(anchors)
-    yield from _witnesses(anchors, head)
+    yield from _witnesses(head)
     corrupt = sorted({each.plan.corrupt for each in reserved})
     if corrupt:
         most = " or ".join(f"{number}" for number in corrupt)
@@ -59,13 +59,13 @@ def _keys(anchors: Anchors) -> Iterator[str]:
         yield "The enrolment key that the policy names certifies real devices, each once."
 
 
-def _witnesses(anchors: Anchors, head: Head) -> Iterator[str]:
+def _witnesses(head: Head) -> Iterator[str]:
     if head.witnesses:
         names = ", ".join(head.witnesses)
         yield f"At least one of these witnesses is honest: {names}."
     else:
         yield "The operator shows everyone the same ledger: no witness says so."
-    if anchors.witnessed is None:
+    if not head.compared:
         yield "This is the newest state of the ledger: no checkpoint from a witness was compared."
 
 

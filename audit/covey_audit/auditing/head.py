@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from covey.errors import InputError, ProtocolError
 from covey.ledger import note
@@ -18,6 +18,10 @@ SKEW = 600
 """Seconds that the writer's clock and a witness's may differ by before it is worth a word."""
 
 
+_NOT_GIVEN = "no checkpoint was given that came from a witness"
+_UNCOSIGNED = "no witness of the policy has cosigned the checkpoint that was given as a witness's"
+
+
 @dataclass(frozen=True)
 class Head:
     """The newest checkpoint, as far as it could be verified.
@@ -27,12 +31,15 @@ class Head:
         trusted: Whether the log's key signed it.
         time: When so many witnesses as the policy asks for had seen it, unix seconds; 0 if they did not.
         witnesses: Names of those whose cosignatures hold.
+        compared: Whether it was held against one that a witness of the policy has cosigned, as the reader
+            says.
     """
 
     checkpoint: Checkpoint | None = None
     trusted: bool = False
     time: int = 0
     witnesses: tuple[str, ...] = ()
+    compared: bool = False
 
 
 def check(
@@ -62,9 +69,20 @@ def check(
             found += _elsewhere(name, data, trust, head, history)
     if anchors.previous is not None and trust is not None:
         found += _dated_before(log, anchors.previous, trust)
-    if anchors.witnessed is None:
-        found.append(finding("no-witness-asked", "no checkpoint was given that came from a witness"))
-    return head, [*found, *_earlier_audits(log, history)]
+    compared = _is_cosigned(anchors.witnessed, trust)
+    if not compared:
+        found.append(finding("no-witness-asked", _UNCOSIGNED if anchors.witnessed else _NOT_GIVEN))
+    return replace(head, compared=compared), [*found, *_earlier_audits(log, history)]
+
+
+def _is_cosigned(data: bytes | None, trust: LogTrust | None) -> bool:
+    """Whether one of the policy's witnesses has cosigned it: the log's signature alone is the operator's."""
+    if data is None or trust is None:
+        return False
+    try:
+        return bool(note.holders(note.parse(data, blame="local"), trust.witnesses, blame="local"))
+    except ProtocolError:  # in a witness's name, and not by its key
+        return False
 
 
 def _trust(policies: Policies) -> LogTrust | None:

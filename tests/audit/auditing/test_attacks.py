@@ -3,6 +3,7 @@
 Each cheat is a ledger; what must be found is a code and the entry that shows it.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -13,12 +14,15 @@ import pytest
 import made_ledger
 from covey import plan as plans
 from covey.ledger import entries as ledger
+from covey.ledger.checkpoint import Checkpoint, cosign, sign_checkpoint, with_cosignatures
+from covey.ledger.history import History
 from covey.ledger.note import Ed25519Signer
 from covey.plan import Noise, Plan, PolicyReference, RosterReference, Train
 from covey.secagg import evidence
 from covey_audit.audited import Audited
 from covey_audit.auditing import audit
-from made_ledger import NORM, RUN, SIZE, Made
+from made_ledger import NORM, ORIGIN, RUN, SIZE, Made
+from policy_texts import WITNESS_NAME
 from secagg_fleet import NOW, key
 
 POLICY, ENROL, TUNING = 0, 1, 2
@@ -152,6 +156,25 @@ def test_entries_dated_before_a_checkpoint_that_the_reader_kept() -> None:
 def test_entries_dated_after_their_checkpoint() -> None:
     made = made_ledger.honest()
     assert ("time-untrue", METRICS) in found(made.edited(METRICS, time=NOW + 500_000))
+
+
+@pytest.mark.parametrize("forged", [False, True], ids=["log alone", "in the witness's name"])
+def test_a_shortened_ledger_with_a_checkpoint_that_no_witness_saw(*, forged: bool) -> None:
+    """The operator cuts the end off, and hands out as the witness's a checkpoint that it made itself."""
+    made = made_ledger.honest()
+    history = History.of(made.lines[:7])
+    alone = sign_checkpoint(Checkpoint(ORIGIN, history.size, history.root()), made_ledger.LOG)
+    if forged:
+        line = cosign(alone, WITNESS_NAME, key("another witness"), NOW).split(" ")[2]
+        known = b64encode(made_ledger.WITNESS.key_id + b64decode(line)[4:]).decode()
+        alone = with_cosignatures(alone, [f"\N{EM DASH} {WITNESS_NAME} {known}\n"])
+    shown = {each: made.evidence[each] for each in (digest_at(made, FIRST), digest_at(made, SECOND))}
+    anchors = replace(made.anchors, witnessed=alone)
+    cut = made.resealed(made.entries[:7], evidence=shown, anchors=anchors)
+    assert ("no-witness-asked", None) in found(cut)
+    assert any("no checkpoint from a witness was compared" in each for each in examined(cut).trusts)
+    assert "no-witness-asked" not in codes(made)
+    assert not any("no checkpoint from a witness" in each for each in examined(made).trusts)
 
 
 def test_a_second_ledger_under_the_same_key() -> None:
