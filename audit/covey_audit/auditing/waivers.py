@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from covey.errors import ProtocolError
 from covey.ledger import note
-from covey.ledger.entries import Waiver
+from covey.ledger.entries import Reserve, Waiver
 from covey.ledger.findings import KINDS, Finding, finding, waived
 from covey.ledger.waiver import Accepted, parse
 from covey_audit.auditing.material import Anchors
 from covey_audit.auditing.structure import Log
+
+GROWING: Final = frozenset({"budget-exceeded", "evidence-missing", "units-mixed"})
+"""What one entry shows and every later sum makes worse: accepted is what stood above the waiver."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,26 @@ def apply(
         anchors: Whose signatures count.
     """
     waivers, faults = _read(log, origin, lines, anchors)
+    last = max((index for index, entry in log.entries if isinstance(entry, Reserve)), default=-1)
     used: set[int] = set()
     after: list[Finding] = []
     for each in found:
-        match = next((one for one in waivers if _fits(one, each)), None)
+        since = last if each.code in GROWING else -1
+        match = next((one for one in waivers if one.index > since and _fits(one, each)), None)
         if match is not None:
             used.add(match.index)
         after.append(each if match is None else waived(each, _words(match)))
     unused = [
-        finding("waiver-unused", f"it accepts {one.accepted.code}, which was not found there", one.index)
+        finding("waiver-unused", f"it accepts {one.accepted.code}, {_why_not(one, last)}", one.index)
         for one in waivers
         if one.index not in used
     ]
     return [*after, *faults, *unused]
+
+
+def _why_not(one: Signed, last: int) -> str:
+    outdated = one.accepted.code in GROWING and one.index < last
+    return f"and entry {last} asked for more since" if outdated else "which was not found there"
 
 
 def _read(

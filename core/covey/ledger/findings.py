@@ -325,6 +325,7 @@ KINDS: Final[dict[str, Kind]] = {
         "critical",
         "There is evidence of a sum that is not in this ledger.",
         "ask which ledger the sum is in: devices answered it",
+        waivable=False,
     ),
     "participants-missing": Kind(
         "note",

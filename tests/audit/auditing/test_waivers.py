@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 import made_ledger
@@ -10,7 +11,7 @@ from covey.ledger.note import Ed25519Signer, signed
 from covey.ledger.waiver import Accepted
 from covey_audit.audited import Audited
 from covey_audit.auditing import Anchors, audit
-from made_ledger import ORIGIN, REVIEWER, STRANGER, Made
+from made_ledger import ORIGIN, REVIEWER, STRANGER, TRAIN, Made, plan_of
 from secagg_fleet import NOW
 
 TUNING = 2
@@ -103,3 +104,42 @@ def test_a_policys_signature_is_no_waiver() -> None:
     made = tuned()
     entry = ledger.Waiver(time=NOW + 1000, note=made_ledger.policy_note().decode())
     assert ("warning", "waiver-unsigned") in codes(examined(made.resealed([*made.entries, entry])))
+
+
+def overspent(sums: int = 3) -> Made:
+    """The first sums of the honest ledger under a policy that allows the first one alone."""
+    made, policy = made_ledger.honest(), made_ledger.policy_note(budget__epsilon="0.7")
+    entries = made.entries
+    assert isinstance(entries[0], ledger.RunPolicy)
+    entries[0] = msgspec.structs.replace(entries[0], policy=policy.decode())
+    plan = plan_of(1, TRAIN, 0, policy, made_ledger.roster())
+    planned = [msgspec.structs.replace(plan, sum=number) for number in range(1, sums + 1)]
+    asked = [made_ledger.reserve_of(each, NOW + 300 + each.sum) for each in planned]
+    return made.resealed(
+        [*entries[:3], *asked], evidence={}, participants={}, anchors=replace(made.anchors, witnessed=None)
+    )
+
+
+def test_a_waived_overspending_is_no_leave_to_go_on() -> None:
+    """The finding stays where epsilon was passed first, however much is spent after the waiver."""
+    made = overspent()
+    over = next(each for each in examined(made).findings if each.code == "budget-exceeded")
+    assert over.entry == 4
+    once = waived(made, accept(made, "budget-exceeded", over.entry))
+    assert ("note", "budget-exceeded") in codes(examined(once))
+    longer = overspent(9)
+    more = once.resealed([*once.entries, *longer.entries[6:]])
+    seen = examined(more)
+    assert ("critical", "budget-exceeded") in codes(seen)
+    (unused,) = [each for each in seen.findings if each.code == "waiver-unused"]
+    assert unused.words == "it accepts budget-exceeded, and entry 12 asked for more since"
+    again = waived(more, accept(more, "budget-exceeded", over.entry))
+    assert ("note", "budget-exceeded") in codes(examined(again))
+
+
+def test_evidence_of_sums_elsewhere_cannot_be_waived() -> None:
+    """Accepted once for the whole ledger, it would hide every later sum that is kept out of it."""
+    made = tuned()
+    hidden = replace(made, evidence={**made.evidence, "0" * 64: b""})
+    seen = codes(examined(waived(hidden, accept(hidden, "evidence-orphaned", None))))
+    assert {("critical", "evidence-orphaned"), ("warning", "waiver-unsigned")} <= seen
