@@ -5,7 +5,8 @@
     verdict   what may be concluded, in one sentence
     statement the privacy statement that NIST SP 800-226 and Ponomareva et al. ask for
     drawing   SVG by small functions
-    charts    what was spent, and who was in the sums
+    charts    what was spent; cohort_chart: how many devices were in the sums
+    markdown  the statement for a model card, and as JSON
     render    all of it as one HTML file
 
 Everything is computed from `covey_audit.audited.Audited` and from nothing else.

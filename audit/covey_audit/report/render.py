@@ -12,7 +12,7 @@ from covey import __version__
 from covey.ledger.findings import KINDS, SEVERITIES, Finding, Severity
 from covey.policy.explaining import Section, explain
 from covey_audit.audited import Audited, Costs, PolicyFacts, SumFacts
-from covey_audit.report import charts, words
+from covey_audit.report import charts, cohort_chart, words
 from covey_audit.report.alike import alike
 from covey_audit.report.statement import SOURCES, statement
 from covey_audit.report.verdict import UNIT_OF, against_cap, by_severity
@@ -125,8 +125,8 @@ def _view(audited: Audited, made_at: int, command: str) -> dict[str, Any]:
         "spending": tuple(_spending(audited)),
         "units": UNIT_OF,
         "alike": alike(audited.sums),
-        "cohorts": charts.cohorts(audited.sums),
-        "per_bar": charts.per_bar(audited.sums),
+        "cohorts": cohort_chart.cohorts(audited.sums),
+        "per_bar": cohort_chart.per_bar(audited.sums),
         "opened": sum(each.outcome == "opened" for each in audited.sums),
         "reasons": Counter(each.reason or "not finished" for each in _unopened(audited.sums)).most_common(12),
         "lines": _lines(audited.sums),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from covey_audit.report import charts
+from covey_audit.report import charts, cohort_chart
 from covey_audit.report.drawing import (
     Frame,
     area,
@@ -133,7 +133,7 @@ def test_a_cap_beyond_all_bounds_is_not_left_out() -> None:
 
 def test_sums_that_were_not_opened_have_a_mark_and_no_bar() -> None:
     found = audited("honest")
-    chart = charts.cohorts(found.sums)
+    chart = cohort_chart.cohorts(found.sums)
     assert chart is not None
     assert "10 to 12 in 4 opened sums; 1 not opened" in chart.wide
     bars = re.findall(r'<rect [^>]*fill="var\(--blue\)"', chart.wide)
@@ -142,16 +142,16 @@ def test_sums_that_were_not_opened_have_a_mark_and_no_bar() -> None:
 
 def test_many_sums_share_bars_and_the_fewest_devices_count() -> None:
     found = audited("long")
-    assert charts.per_bar(found.sums) == 2
-    assert charts.per_bar(found.sums[:100]) == 1
-    bins = charts._bins(found.sums)
+    assert cohort_chart.per_bar(found.sums) == 2
+    assert cohort_chart.per_bar(found.sums[:100]) == 1
+    bins = cohort_chart._bins(found.sums)
     assert len(bins) == 121
     counts = [each.members.survivors for each in found.sums[:2] if each.members]
     assert bins[0].survivors == min(counts)
 
 
 def test_without_sums_or_without_noise_there_is_no_picture() -> None:
-    assert charts.cohorts(()) is None
+    assert cohort_chart.cohorts(()) is None
     cost = audited("unprotected").costs[0]
     assert charts.spent(cost, audited("unprotected").sums, 15) is None
     assert charts.kinds(cost) is None
