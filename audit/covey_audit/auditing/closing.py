@@ -38,6 +38,8 @@ def trusts(
             " that the ledger holds it, and keep one budget for life."
         )
         yield "Devices hold to the cap themselves; the ledger shows that they were not asked for more."
+    if any(each.plan.roster for each in reserved):
+        yield "No roster is newer than those entered here: a revocation that was kept back would not show."
     if any(each.asked.apart for each in reserved):
         yield "Validation examples are others than training examples: of the two costs the larger counts."
     yield "Dates of entries are the writer's; witnesses bound only the last one."

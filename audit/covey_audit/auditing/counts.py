@@ -1,6 +1,7 @@
 """How often each device can have been asked, and how fast: every sum counts for every device."""
 
-from collections import Counter, deque
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from covey.ledger.findings import Finding, finding
@@ -18,7 +19,7 @@ def check(reserved: Sequence[Reserved]) -> Iterator[Finding]:
     """
     seen: set[tuple[str, int]] = set()
     counted: Counter[str] = Counter()
-    recent: dict[str, deque[int]] = {}
+    times: dict[str, list[int]] = {}
     clock = 0
     for each in reserved:
         clock = max(clock, each.time)  # set back, it would seem slower than it was
@@ -28,7 +29,7 @@ def check(reserved: Sequence[Reserved]) -> Iterator[Finding]:
         counted[each.kind] += 1
         if each.policy is not None:
             yield from _answers(each, counted)
-            yield from _rate(each, clock, recent.setdefault(each.kind, deque()))
+            yield from _rate(each, clock, times.setdefault(each.kind, []))
 
 
 def _answers(each: Reserved, counted: Counter[str]) -> Iterator[Finding]:
@@ -43,14 +44,13 @@ def _answers(each: Reserved, counted: Counter[str]) -> Iterator[Finding]:
         yield finding("answers-exceeded", words, each.index)
 
 
-def _rate(each: Reserved, clock: int, recent: deque[int]) -> Iterator[Finding]:
-    recent.append(clock)
+def _rate(each: Reserved, clock: int, times: list[int]) -> Iterator[Finding]:
+    times.append(clock)
     limit = rate(each.query) if each.query is not None else None
     if each.query is None or limit is None:
         return
     count, seconds = limit
-    while recent[0] <= clock - seconds:
-        recent.popleft()
-    if len(recent) > count:
-        words = f"answer {len(recent)} to {each.kind} within {seconds} s"
+    lately = len(times) - bisect_right(times, clock - seconds)
+    if lately > count:
+        words = f"answer {lately} to {each.kind} within {seconds} s"
         yield finding("rate-exceeded", f"{words}, the policy allows {each.query.rate_limit}", each.index)

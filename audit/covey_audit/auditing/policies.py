@@ -74,11 +74,14 @@ def read(log: Log, anchors: Anchors) -> tuple[Policies, list[Finding]]:
     own = _own(anchors)
     policies: list[PolicyFacts] = []
     found: list[Finding] = []
+    known: dict[str, tuple[Opened, str]] = {}  # every run of a fleet enters the same note
     for index, entry in log.entries:
         if not isinstance(entry, RunPolicy):
             continue
         try:
-            opened, unsigned = _opened(entry.policy.encode(), anchors)
+            if entry.policy not in known:
+                known[entry.policy] = _opened(entry.policy.encode(), anchors)
+            opened, unsigned = known[entry.policy]
         except ProtocolError as error:
             found.append(finding("policy-unreadable", f"entry {index} holds {error.message}", index))
             continue

@@ -407,6 +407,17 @@ def test_rounds_that_are_dated_back_are_no_slower() -> None:
     assert ("rate-exceeded", 15 + 20) in found(asked_again(made_ledger.honest(), 21, every=-40))
 
 
+def test_a_wider_rate_limit_counts_what_came_before_it() -> None:
+    narrow = made_ledger.policy_note(queries__train__rate_limit="20 per minute")
+    made = under(narrow)
+    previous = made_ledger.policy_sha(narrow)
+    wide = made_ledger.policy_note(serial=2, previous=previous, queries__train__rate_limit="4 per day")
+    entered = ledger.RunPolicy(time=NOW + 900, run=RUN, policy=wide.decode())
+    reference = PolicyReference(sha256=made_ledger.policy_sha(wide), serial=2)
+    more = asked_again(made.resealed([*made.entries, entered]), 1, policy=reference)
+    assert ("rate-exceeded", 16) in found(more)
+
+
 def test_a_budget_that_is_spent() -> None:
     policy = made_ledger.policy_note(budget__epsilon="1.3")
     seen = examined(under(policy))
@@ -465,6 +476,24 @@ def test_a_policy_that_the_reader_does_not_hold() -> None:
     for reviewers in (None, made_ledger.REVIEWERS):
         anchors = replace(made.anchors, reviewers=reviewers, policy=mine)
         assert ("policy-not-yours", POLICY) in found(replace(made, anchors=anchors))
+
+
+def test_a_weaker_policy_that_nobody_signed_in_the_middle_of_a_run() -> None:
+    made = made_ledger.honest()
+    weak = made_ledger.policy_note(
+        made_ledger.STRANGER,
+        serial=2,
+        previous=made_ledger.policy_sha(made_ledger.policy_note()),
+        queries__train__noise_multiplier="1",
+    )
+    entered = ledger.RunPolicy(time=NOW + 900, run=RUN, policy=weak.decode())
+    reference = PolicyReference(sha256=made_ledger.policy_sha(weak), serial=2)
+    base = made.resealed([*made.entries, entered])
+    seen = examined(asked_again(base, 1, policy=reference, noise=noise(NORM**2)))
+    assert ("policy-unsigned", 15) in {(each.code, each.entry) for each in seen.findings}
+    assert seen.level == 0
+    kept = replace(made.anchors, reviewers=None, policy=made_ledger.policy_note())
+    assert ("policy-not-yours", 15) in found(replace(base, anchors=kept))
 
 
 def test_an_expired_policy() -> None:
