@@ -44,6 +44,13 @@ def append(path: Path, line: bytes) -> None:
         sync_folder(path.parent)
 
 
+def sync(path: Path) -> None:
+    """Flush a file and its name to disk: whoever wrote it may have died before that."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
 def make_folder(path: Path, *, mode: int = 0o755) -> None:
     """Make a folder and its parents, durably."""
     if path.is_dir():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hmac import compare_digest
+from typing import Final
 
 from covey.errors import CoveyError, InputError, ProtocolError, RoundAborted, StateError
 from covey.ledger import entries
@@ -31,7 +32,8 @@ from covey_io.lock import held
 from covey_io.witness_client import Conflict, Witness
 from covey_server.sum_rows import decoded
 
-TRIES = 3
+TRIES: Final = 3
+BRING_UP: Final = "bring a witness up (covey witness serve)"
 
 
 @dataclass(frozen=True)
@@ -63,21 +65,27 @@ class LedgerWriter:
         self._log = log
         self._now = now
         self._cosigned = [0 for _ in log.witnesses]
-        lines = _recovered(files)
+        self._failed = False
+        lines, torn = files.lines() if files.is_there else ([], b"")
         self.history = History.of(lines)
         self.entries: list[AnyEntry] = [decoded(files, number, line) for number, line in enumerate(lines)]
         self._lines = lines
         self.head = self._last_head()
+        _make_durable(files, lines, torn)
 
     def append(self, added: Iterable[AnyEntry]) -> tuple[int, ...]:
         """Add entries, durably, all in one write.
 
         Returns:
             Their places.
+
+        Raises:
+            StateError: The disk does not take them. What it took of them is found when the ledger is opened
+                anew; until then nothing more is written.
         """
         new = [(entry, entries.encode(entry)) for entry in added]
         if new:
-            durable.append(self.files.entries, b"".join(line + b"\n" for _, line in new))
+            self._write(b"".join(line + b"\n" for _, line in new))
         first = len(self.entries)
         for entry, line in new:
             self.entries.append(entry)
@@ -90,21 +98,25 @@ class LedgerWriter:
 
         Raises:
             RoundAborted: Too few witnesses answered. The entries stand, and the next head will have them.
+            StateError: A witness has seen another history of this ledger.
         """
         size = self.history.size
         if self.head is not None and self.head.checkpoint.size == size:
             return self.head
         checkpoint = Checkpoint(self._log.trust.origin, size, self.history.root())
         note = sign_checkpoint(checkpoint, self._log.signer)
+        absent: list[CoveyError | OSError] = []
         for place, witness in enumerate(self._log.witnesses):
-            note = self._cosigned_by(place, witness, note, size)
+            try:
+                note = self._cosigned_by(place, witness, note, size)
+            except StateError:  # it has seen another history: no number of others makes up for that
+                raise
+            except (CoveyError, OSError) as error:  # one that is away is not the end: others may be enough
+                absent.append(error)
         try:
             head = open_checkpoint(note, self._log.trust, blame="witness")
         except ProtocolError as error:
-            raise RoundAborted(
-                f"the ledger's new head could not be witnessed: {error.message}",
-                hint="bring a witness up (covey witness serve), and go on with the run",
-            ) from error
+            raise _unwitnessed(error, absent) from error
         durable.replace(self.files.checkpoint, note)
         self.head = head
         return head
@@ -119,37 +131,50 @@ class LedgerWriter:
         return self._now()
 
     def _cosigned_by(self, place: int, witness: Witness, note: bytes, size: int) -> bytes:
-        """The note with one witness's line; as it was if the witness cannot be had.
+        """The note with one witness's line.
 
         Raises:
             StateError: The witness has seen another history of this ledger.
+            CoveyError: It cannot be had, or answers what is no cosignature.
+            OSError: It is in a folder of this machine that cannot be written.
         """
         for _ in range(TRIES):
             old = min(self._cosigned[place], size)
-            try:
-                answer = witness.cosign(old, self.history.consistency(old, size), note)
-            except StateError:  # it has seen another history: no number of others makes up for that
-                raise
-            except CoveyError:  # one witness that is away is not the end: others may be enough
+            answer = witness.cosign(old, self.history.consistency(old, size), note)
+            if not isinstance(answer, Conflict):
+                note = with_cosignatures(note, cosignatures_in(answer, note, self._log.trust.witnesses))
+                self._cosigned[place] = size
                 return note
-            if isinstance(answer, Conflict):
-                if answer.size > size:
-                    raise StateError(
-                        f"a witness has seen {answer.size} entries of this ledger, here are {size}",
-                        hint="the folder was rolled back, or is not the ledger: put the newer one back",
-                    )
-                self._cosigned[place] = answer.size
-                continue
-            try:
-                lines = cosignatures_in(answer, note, self._log.trust.witnesses)
-            except ProtocolError:  # not signature lines: as good as no answer
-                return note
-            self._cosigned[place] = size
-            return with_cosignatures(note, lines)
-        return note
+            if answer.size > size:
+                raise StateError(
+                    f"a witness has seen {answer.size} entries of this ledger, here are {size}",
+                    hint="the folder was rolled back, or is not the ledger: put the newer one back",
+                )
+            self._cosigned[place] = answer.size
+        raise CoveyError("a witness names another size each time that it is asked")
+
+    def _write(self, lines: bytes) -> None:
+        """Never after a write that failed: what stands behind half a line is lost."""
+        if self._failed:
+            raise StateError(
+                f"{self.files.entries} could not be written before",
+                hint="go on with the run in a new process",
+            )
+        try:
+            durable.append(self.files.entries, lines)
+        except OSError as error:
+            self._failed = True
+            raise StateError(
+                f"{self.files.entries}: {(error.strerror or str(error)).lower()}",
+                hint="make room on the disk, and go on with the run",
+            ) from error
 
     def _last_head(self) -> Witnessed | None:
         """The head that was announced last; it must be one of these entries'.
+
+        Returns:
+            None also for one that devices would not believe any more, such as one from before a policy with
+            another witness.
 
         Raises:
             StateError: Entries that were announced are missing or changed.
@@ -157,12 +182,13 @@ class LedgerWriter:
         data = self.files.head()
         if data is None:
             return None
+        trust = self._log.trust
         try:
-            head = open_checkpoint(data, self._log.trust, blame="local")
+            head = open_checkpoint(data, LogTrust(trust.origin, trust.log, (), 0), blame="local")
         except ProtocolError as error:
             raise StateError(
                 f"{self.files.checkpoint}: {error.message}",
-                hint="the ledger was written under another key or policy: name its own",
+                hint="the ledger was written under another key: name that one, or keep this run elsewhere",
             ) from error
         size = head.checkpoint.size
         if size > self.history.size or not compare_digest(self.history.root(size), head.checkpoint.root):
@@ -170,7 +196,10 @@ class LedgerWriter:
                 f"{self.files.entries} is not what {self.files.checkpoint} was announced for",
                 hint="entries were lost or changed: put them back; nothing was overwritten",
             )
-        return head
+        try:
+            return open_checkpoint(data, trust, blame="local")
+        except ProtocolError:
+            return None
 
 
 @contextmanager
@@ -187,14 +216,25 @@ def writing(files: LedgerFiles, log: Log, now: Callable[[], int]) -> Iterator[Le
         yield LedgerWriter(files, log, now)
 
 
-def _recovered(files: LedgerFiles) -> list[bytes]:
-    """All entries; a torn last line is taken off first, so that the next one begins at a line's start."""
-    if not files.is_there:
-        return []
-    lines, torn = files.lines()
+def _unwitnessed(error: ProtocolError, absent: Sequence[CoveyError | OSError]) -> RoundAborted:
+    """Too few cosignatures, and why the first that is missing could not be had."""
+    hint = next((each.hint for each in absent if isinstance(each, CoveyError) and each.hint), BRING_UP)
+    why = [each.message if isinstance(each, CoveyError) else str(each) for each in absent[:1]]
+    reasons = "; ".join([error.message, *why])
+    return RoundAborted(
+        f"the ledger's new head could not be witnessed: {reasons}", hint=f"{hint}; then go on with the run"
+    )
+
+
+def _make_durable(files: LedgerFiles, lines: Sequence[bytes], torn: bytes) -> None:
+    """What a process wrote that died since may not be on the disk yet; a head must not name it before.
+
+    A torn last line is taken off, so that the next one begins at a line's start.
+    """
     if torn:
         durable.replace(files.entries, b"".join(line + b"\n" for line in lines))
-    return lines
+    elif files.is_there:
+        durable.sync(files.entries)
 
 
 def latest(found: Sequence[AnyEntry], kind: type[AnyEntry]) -> AnyEntry | None:
