@@ -1,4 +1,6 @@
-"""What a run says at its end: twelve lines at most, the report's path last."""
+"""What a run says at its end, in a few lines, the report's path last."""
+
+from collections.abc import Sequence
 
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Privacy, Summary
@@ -13,16 +15,20 @@ WIDTH = 100
 """Columns that lines fit where they can."""
 
 
-def closing_lines(found: Summary, folder: RunFolder, beside: Beside | None = None) -> list[str]:
+def closing_lines(
+    found: Summary, folder: RunFolder, beside: Beside | None = None, audit: Sequence[str] = ()
+) -> list[str]:
     """The lines, for a terminal or a log.
 
     Args:
         found: What the run came to.
         folder: Where it is.
         beside: A finished run to compare with.
+        audit: What an audit of it found, in lines.
     """
     lines = _alone(found, folder) if beside is None else _compared(found, folder, beside)
-    return ["", *lines, str(folder.path / "report.html")]
+    audited = [_line("" if number else "audit", line) for number, line in enumerate(audit)]
+    return ["", *lines, *audited, str(folder.path / "report.html")]
 
 
 def _alone(found: Summary, folder: RunFolder) -> list[str]:

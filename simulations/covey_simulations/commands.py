@@ -41,6 +41,8 @@ def demo(
     first adds no noise and promises nothing: it shows what the data allows. The second is private: masks
     hide each device's answer, and the devices' noise gives every single example ε = 4 over the whole run.
     Each ends with a model that is exported, quantised, signed, installed into a device's slot and run.
+    The private one runs under a signed policy that its devices enforce, writes every sum into a ledger
+    that a witness cosigns, and ends with an audit of itself.
 
     Everything lands in runs/demo-without-noise and runs/demo; the last line printed is the report's path.
     This is a simulation: it sees all data, and its noise comes from the seed, so that it can be repeated.

@@ -1,4 +1,4 @@
-"""What `covey demo` does: a federation without noise, then the private one beside it."""
+"""What `covey demo` does: a federation without noise, the private one beside it, and an audit of that."""
 
 import shlex
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from covey_server.run_folder import RunFolder
 from covey_simulations import beside
 from covey_simulations.closing import closing_lines
 from covey_simulations.runs import CONFIG
+from covey_simulations.self_audit import audit_lines
 from covey_simulations.settings import SimulationFile
 from covey_simulations.terminal import Job, begun, carry_out, resumed, say
 
@@ -51,7 +52,9 @@ class Demo:
         compared = beside.read(self.runs / BARE)
         say(console, f"second of two: private, masked and noised ({second.path})")
         found = carry_out(second, console, compared, self._again)
-        say(console, *closing_lines(found, RunFolder(second.path), compared))
+        say(console, "audit")
+        audited = audit_lines(second.path)
+        say(console, *closing_lines(found, RunFolder(second.path), compared, audited))
 
     def _whole(self, changes: Sequence[str]) -> tuple[Job, Job]:
         return begun(self.bare, changes, self.runs), begun(self.private, changes, self.runs)
