@@ -1,6 +1,7 @@
 """What a run says at its end, in a few lines, the report's path last."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Privacy, Summary
@@ -41,7 +42,13 @@ def _alone(found: Summary, folder: RunFolder) -> list[str]:
         *_protection(found),
         _line("model", f"sha256 {found.model_sha256}"),
         _line("figures", f"{path / 'summary.json'}, {path / 'metrics.csv'}"),
+        *_check(path),
     ]
+
+
+def _check(path: Path) -> list[str]:
+    """How a run under a policy is checked."""
+    return [_line("check", f"covey audit {path} --self-check")] if (path / "policy").exists() else []
 
 
 def _compared(found: Summary, folder: RunFolder, beside: Beside) -> list[str]:

@@ -1,7 +1,7 @@
 """What a simulation that enforced a policy ends with: an audit of itself, by the reviewer's own code.
 
-It takes keys, policy and witness from the run, so it proves nothing to anybody else; it shows what a reviewer would
-see, and that nothing in the run's own ledger contradicts it.
+It takes keys, policy and witness from the run, so it proves nothing to anybody else; it shows what a reviewer
+would see, and that nothing in the run's own ledger contradicts it.
 """
 
 import shlex
