@@ -113,7 +113,8 @@ def policy(  # noqa: PLR0913 - options of a command
 
     \b
     covey fleet policy federation.toml keys/operator --purpose "Find worn bearings." > policy.toml
-    covey fleet policy federation.toml keys/operator --spare 3 --rate-limit "24 per day" > policy.toml
+    covey fleet policy federation.toml keys/operator --purpose "…" --spare 3 --rate-limit "24 per day"
+    covey fleet policy federation.toml keys/operator --purpose "…" --after keys/operator/policy
     """  # noqa: D301 - as above
     from covey_server.fleet_policy import drafted  # noqa: PLC0415 - as above
 

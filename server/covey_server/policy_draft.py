@@ -5,6 +5,7 @@ devices, with how much noise, how often. A simulation signs its own.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,8 @@ from covey_strategies.cohort import minimum_of
 from covey_strategies.protection import Protection
 
 DIGITS = 3
+MOST_EPSILON = 1000
+"""Of a policy; see `covey.policy.reading`."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,15 @@ def draft(file: FederationFile, model: Model, protected: Protection, devices: in
         frame: The rest.
 
     Raises:
-        InputError: The federation adds no noise: there is nothing that a policy could promise.
+        InputError: The federation has no masks, no noise or too little: there is nothing that a policy could
+            promise.
         ConfigError: What follows is no policy: names the key.
     """
     noise = multipliers(file, model)
     if not noise:
         raise InputError("a federation without noise has no policy", hint="set [privacy] epsilon")
+    if protected.masks != "on":
+        raise InputError("a federation without masks has no policy", hint="set [privacy] masks = true")
     asked = tuple((each, noise[each.kind]) for each in queries(file, model))
     told = _Told(file, model, protected, frame, asked, tuple(cohorts(file, devices, protected)))
     text = "\n".join([*told.head(), *told.limits(), *told.trust(), *told.questions(), ""])
@@ -191,6 +197,11 @@ def _epsilon(file: FederationFile, asked: Asked, spare: int) -> str:
         for query, multiplier in asked
     ]
     found = spent(privacy.unit, allotments, privacy.delta, guaranteed(privacy.sensitivity))
+    if found.value > MOST_EPSILON:
+        raise InputError(
+            f"all sums together cost epsilon {found.value:.6g}: no policy promises more than {MOST_EPSILON}",
+            hint="raise the multipliers, or set [privacy] noise = false for an experiment",
+        )
     return _decimal(round_up(found.value, DIGITS))
 
 
@@ -208,10 +219,11 @@ def _clip(file: FederationFile, kind: Kind) -> float:
 
 
 def _decimal(value: float) -> str:
-    """The decimal that a number prints as, without an exponent unless it is small."""
-    plain = f"{Decimal(repr(float(value))):f}"
+    """The decimal that a number prints as; with an exponent only where a policy has no room for the digits."""
+    exact = Decimal(repr(float(value)))
+    plain = f"{exact:f}"
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return plain if len(plain) <= 14 else f"{Decimal(repr(float(value))):e}".lower()  # noqa: PLR2004
+    return plain if re.match(DECIMAL, plain) else f"{exact:e}".lower()
 
 
 def _text(value: str) -> str:
