@@ -10,9 +10,15 @@
     counts     how often, and how fast
     ends       how sums ended
     members    who was in them, by evidence
+    counters   what devices count themselves
     releases   what left the operator's hands
-    budget     what everything cost
+    mechanism  what one plan's cost follows from
+    composing  many of them to one ε
+    burning    ε after each sum
+    recomputing  the same by other libraries
+    budget     what everything cost, and whether policies were kept
     waivers    what the reviewers accepted
+    closing    what all of it rests on
     whole      all of it in order
 
 Each gives what it read and what it found. Nothing stops at a first fault: a reviewer wants the whole list.

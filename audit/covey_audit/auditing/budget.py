@@ -3,26 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 
-from covey.accounting import Epsilon, round_up
+from covey.accounting import round_up
 from covey.ledger.findings import Finding, finding
 from covey.policy.terms import Policy, exact
 from covey.spending import Ended
-from covey_audit.accountants import with_dp_accounting, with_opacus
 from covey_audit.audited import Asked, Costs, PolicyFacts
 from covey_audit.auditing.burning import burn_down
-from covey_audit.auditing.composing import Groups, Mechanism, costliest, counted, groups, mechanisms
+from covey_audit.auditing.composing import Mechanism, costliest, groups, mechanisms
 from covey_audit.auditing.ends import End
 from covey_audit.auditing.mechanism import added_to_delta, draws
 from covey_audit.auditing.policies import Policies
+from covey_audit.auditing.recomputing import disagreements, recomputed
 from covey_audit.auditing.reserves import Reserved
 
 USUAL_DELTA = 1e-5
 """δ where no policy names one."""
-
-AGREE = 1e-6
-"""Relative gap up to which two accountants agree, where ξ is 0."""
 
 DIGITS = 3
 
@@ -109,7 +105,7 @@ def _of_unit(
         order=server.order,
         sampler_delta=_sampler_delta(sums, server.value),
     )
-    return cost, [*_disagreements(others, server)]
+    return cost, [*disagreements(others, server.value, groups(guaranteed))]
 
 
 def _setting(unit: str, policies: Policies) -> Policy | None:
@@ -137,23 +133,6 @@ def _ended(each: Reserved, ends: Mapping[str, End]) -> Ended | None:
 
 def _shown(ends: Mapping[str, End], verified: frozenset[str]) -> Callable[[Reserved], Ended | None]:
     return lambda each: _ended(each, ends) if each.digest in verified else None
-
-
-def recomputed(found: Groups, delta: float) -> dict[str, float]:
-    """ε by other libraries, by name."""
-    values = {"dp-accounting": max(with_dp_accounting(counted(each), delta) for each in found)}
-    if find_spec("opacus") is not None:
-        values["Opacus"] = max(with_opacus(counted(each), delta) for each in found)
-    return values
-
-
-def _disagreements(others: Mapping[str, float], ours: Epsilon) -> Iterator[Finding]:
-    for name, value in others.items():
-        words = f"{name} gives epsilon {value:.9g}, the closed form {ours.value:.9g}"
-        if value < ours.value * (1 - AGREE):
-            yield finding("accountants-differ", words)
-        elif value > ours.value * (1 + AGREE):
-            yield finding("accountants-above" if ours.zcdp.xi > 0 else "accountants-differ", words)
 
 
 def _of_kind(sums: Sequence[Mechanism], kind: str, delta: float) -> float:

@@ -390,8 +390,9 @@ KINDS: Final[dict[str, Kind]] = {
         "report it to the project: do not rely on the figure until it is understood",
         waivable=False,
     ),
-    "accountants-above": Kind(
-        "note", "Another library's epsilon is slightly larger, as its bound is coarser for rounded vectors."
+    "accountants-apart": Kind(
+        "note",
+        "Another library's epsilon is slightly apart, as it bounds sampled or rounded sums another way.",
     ),
     # A reviewer's own words, and a run's other files
     "waiver-unsigned": Kind(

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 import made_ledger
 from covey import spending
-from covey.accounting import Epsilon, Skellam, Zcdp, epsilon
+from covey.accounting import Skellam, epsilon
 from covey.plan import Plan
 from covey.spending import Asked
-from covey_audit.auditing import audit, budget, composing, policies, reserves, structure
+from covey_audit.auditing import audit, composing, policies, recomputing, reserves, structure
 from covey_audit.auditing.burning import POINTS, burn_down
 from covey_audit.auditing.composing import Mechanism
+from covey_audit.auditing.recomputing import disagreements
 from covey_audit.auditing.reserves import Reserved
 
 
@@ -25,32 +26,42 @@ def sums() -> tuple[Reserved, ...]:
     return reserves.read(log, policies.read(log, made.anchors)[0])[0]
 
 
-def ours(value: float, xi: float) -> Epsilon:
-    return Epsilon(value, 1e-5, 2, Zcdp(0.1, xi), "A")
+FINE = Skellam(1000, 5, 36_000_000)
+SAMPLED = Skellam(1000, 5, 36_000_000, 0.1)
+COARSE = Skellam(1, 1000, 4)
 
 
 @pytest.mark.parametrize(
-    ("other", "xi", "codes"),
+    ("name", "event", "gap", "codes"),
     [
-        (1.0, 0.0, []),
-        (1.0 + 0.9e-6, 0.0, []),
-        (1.0 - 0.9e-6, 0.1, []),
-        (1.0 + 2e-6, 0.0, ["accountants-differ"]),
-        (1.0 - 2e-6, 0.0, ["accountants-differ"]),
-        (1.0 - 2e-6, 0.1, ["accountants-differ"]),
-        (1.0 + 2e-6, 0.1, ["accountants-above"]),
+        ("dp-accounting", FINE, 0.0, []),
+        ("dp-accounting", FINE, 0.9e-6, []),
+        ("dp-accounting", FINE, 2e-6, ["accountants-differ"]),
+        ("dp-accounting", FINE, -2e-6, ["accountants-differ"]),
+        ("Opacus", FINE, -2e-6, ["accountants-differ"]),
+        ("dp-accounting", SAMPLED, 2e-6, ["accountants-apart"]),
+        ("dp-accounting", SAMPLED, 2e-2, ["accountants-differ"]),
+        ("dp-accounting", SAMPLED, -2e-6, ["accountants-differ"]),
+        ("dp-accounting", COARSE, 2e-6, ["accountants-apart"]),
+        ("dp-accounting", COARSE, -2e-6, ["accountants-differ"]),
+        ("Opacus", COARSE, -6e-5, ["accountants-apart"]),
+        ("Opacus", COARSE, -2e-3, ["accountants-differ"]),
     ],
 )
-def test_another_library_may_only_be_above_and_only_where_rounding_costs(
-    other: float, xi: float, codes: list[str]
+def test_a_library_may_be_apart_only_where_that_is_explained(
+    name: str, event: Skellam, gap: float, codes: list[str]
 ) -> None:
-    found = list(budget._disagreements({"library": other}, ours(1.0, xi)))
+    found = list(disagreements({name: 1.0 + gap}, 1.0, [{event: 3}]))
     assert [each.code for each in found] == codes
 
 
+def test_next_to_nothing_is_nothing() -> None:
+    assert list(disagreements({"dp-accounting": 0.0}, 1e-12, [{FINE: 3}])) == []
+
+
 def test_a_library_that_gives_less_is_found_in_a_whole_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "with_dp_accounting", lambda *_: 1.0)
-    monkeypatch.setattr(budget, "find_spec", lambda _: None)
+    monkeypatch.setattr(recomputing, "with_dp_accounting", lambda *_: 1.0)
+    monkeypatch.setattr(recomputing, "find_spec", lambda _: None)
     made = made_ledger.honest()
     seen = audit(made.material, made.anchors)
     assert [each.code for each in seen.findings] == ["accountants-differ"]
