@@ -18,7 +18,7 @@ from covey.ledger.checkpoint import LogTrust
 from covey.plan import Gradient
 from covey.planner.calibrate import Allotment, Kind, Query, guaranteed, spent
 from covey.policy.reading import parse
-from covey.policy.terms import FIRST_LINE
+from covey.policy.terms import DECIMAL, FIRST_LINE
 from covey_models.model import Model
 from covey_server.privacy import multipliers, queries
 from covey_server.settings import FederationFile, train_task
@@ -219,7 +219,7 @@ def _clip(file: FederationFile, kind: Kind) -> float:
 
 
 def _decimal(value: float) -> str:
-    """The decimal that a number prints as; with an exponent only where a policy has no room for the digits."""
+    """The decimal that a number prints as; with an exponent only where a policy has no room for it all."""
     exact = Decimal(repr(float(value)))
     plain = f"{exact:f}"
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain

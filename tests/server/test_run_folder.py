@@ -9,7 +9,8 @@ import pytest
 from covey.errors import CoveyError, InputError, StateError
 from covey_io import durable
 from covey_server.checkpoint import Checkpoint
-from covey_server.run_folder import Row, RunFolder
+from covey_server.run_folder import RunFolder
+from covey_server.sum_rows import Row
 
 CONFIG = {"name": "a", "federation": {"rounds": 3}}
 

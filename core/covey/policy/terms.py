@@ -25,7 +25,7 @@ KINDS: Final[tuple[QueryKind, ...]] = get_args(QueryKind)
 
 HEX_KEY: Final = r"\A[0-9a-f]{64}\Z"
 DIGEST_OR_NONE: Final = r"\A([0-9a-f]{64})?\Z"
-DECIMAL: Final = r"\A(0|[1-9][0-9]{0,11})(\.[0-9]{1,15})?(e-[0-9]{1,2})?\Z"
+DECIMAL: Final = r"\A(0|[1-9][0-9]{0,11})(\.[0-9]{1,16})?(e-[0-9]{1,2})?\Z"
 RATE: Final = r"\A(none|[1-9][0-9]{0,5} per (minute|hour|day|week))\Z"
 
 Decimal = Annotated[str, msgspec.Meta(pattern=DECIMAL)]
