@@ -29,7 +29,7 @@ class Journal(Protocol):
         """What the journal comes to."""
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Add rows, all of them or none; durable when it returns."""
+        """Add rows; durable when it returns. A power cut before that leaves none, or the first of them."""
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -62,32 +62,47 @@ class FileJournal(MemoryJournal):
 
     Args:
         path: The file; made with the first row.
-        counter: A file on another storage that holds how many reserves there were; None for none.
+        counter: A file on another storage that holds how many reserves there were; None for none. Made with a
+            new journal.
 
     Raises:
-        StateError: It is damaged. A device whose memory cannot be trusted answers nothing.
+        StateError: It is damaged, or the other storage is gone. A device whose memory cannot be trusted
+            answers nothing.
     """
 
     def __init__(self, path: Path, counter: Path | None = None) -> None:
         super().__init__()
         self._path = path
         self._counter = counter
-        self._load()
+        self._is_held = False
+        with self._locked(None):  # a row that another process is writing must not be taken for a torn one
+            pass
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """See `Journal`; what another process wrote meanwhile is read."""
-        durable.make_folder(self._path.parent)
-        refusal = PlanRefused("this device is answering another plan")
-        with held(self._path.with_name(f".{self._path.name}.lock"), refusal):
-            self._load()
+        with self._locked(PlanRefused("this device is answering another plan")):
             yield
+
+    @contextmanager
+    def _locked(self, refusal: PlanRefused | None) -> Iterator[None]:
+        durable.make_folder(self._path.parent)
+        with held(self._path.with_name(f".{self._path.name}.lock"), refusal):
+            self._is_held = True
+            try:
+                self._load()
+                yield
+            finally:
+                self._is_held = False
 
     def write(self, rows: Sequence[Row]) -> None:
         """See `Journal`."""
         if not rows:
             return
-        durable.make_folder(self._path.parent)
+        if not self._is_held:
+            with self._locked(None):
+                self.write(rows)
+            return
         durable.append(self._path, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
         super().write(rows)
         if self._counter is not None:
@@ -98,7 +113,7 @@ class FileJournal(MemoryJournal):
         data = self._path.read_bytes() if self._path.exists() else b""
         whole, newline, torn = data.rpartition(b"\n")
         if torn:
-            durable.replace(self._path, whole + newline, mode=0o600)
+            durable.replace(self._path, whole + newline)
         try:
             rows = msgspec.json.decode(b"[" + whole.replace(b"\n", b",") + b"]", type=list[Row])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -108,12 +123,24 @@ class FileJournal(MemoryJournal):
 
     def _compare(self) -> None:
         """Lock it if the other storage counts more."""
-        if self._counter is None or not self._counter.exists() or self._budget.locked:
+        if self._counter is None or self._budget.locked:
             return
+        counted = self._budget.counter
+        elsewhere = self._elsewhere(self._counter)
+        if elsewhere > counted:
+            reason = f"{self._counter} counts {elsewhere} plans, the journal {counted}: it was put back"
+            self.write([Locked(self._budget.clock, reason)])
+
+    def _elsewhere(self, counter: Path) -> int:
+        counted = self._budget.counter
+        if not counter.exists():
+            if counted:
+                raise StateError(
+                    f"{counter} is gone, the journal counts {counted} plans",
+                    hint=f"put its storage back; where there was none before, write {counted} into it",
+                )
+            durable.replace(counter, b"0\n")
         try:
-            elsewhere = int(self._counter.read_text("ascii"))
+            return int(counter.read_text("ascii"))
         except ValueError as error:
-            raise StateError(f"{self._counter} is damaged", hint="enrol the device anew") from error
-        if elsewhere > self._budget.counter:
-            found = f"{self._counter} counts {elsewhere} plans, the journal {self._budget.counter}"
-            self.write([Locked(self._budget.clock, f"{found}: it was put back")])
+            raise StateError(f"{counter} is damaged", hint="enrol the device anew") from error

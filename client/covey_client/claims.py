@@ -2,17 +2,20 @@
 
 A device answers one plan of a sum, and at each stage of it one request. The secrets of a session live in
 memory only; a claim is all that outlives a restart, and makes the restarted device a drop-out instead of one
-that answers again.
+that answers again. Each message may come to a process of its own: what another one claimed counts.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from covey.errors import PlanRefused, StateError
-from covey.secagg.states import Claim, Stage
+from covey.secagg.states import Claim
 from covey_io import durable
+from covey_io.lock import held
 
 
 class Claims(Protocol):
@@ -26,8 +29,12 @@ class Claims(Protocol):
                 a plan again.
         """
 
-    def was_made(self, run: str, serial: int, stage: Stage) -> bool:
-        """Whether a stage of a sum was claimed, or may have been: of older sums nothing is remembered."""
+    def check(self, claim: Claim) -> None:
+        """Refuse what `claim` would refuse, and keep nothing.
+
+        Raises:
+            PlanRefused: See `claim`.
+        """
 
     @property
     def least_serial(self) -> int:
@@ -69,22 +76,25 @@ class MemoryClaims:
 
     def claim(self, claim: Claim) -> None:
         """See `Claims`."""
+        stages = self._stages(claim)
+        if claim.stage not in stages:
+            run = Run(claim.sum, stages | {claim.stage: claim.digest.hex()})
+            self._keep(msgspec.structs.replace(self._kept, runs=self._kept.runs | {claim.run: run}))
+
+    def check(self, claim: Claim) -> None:
+        """See `Claims`."""
+        self._stages(claim)
+
+    def _stages(self, claim: Claim) -> dict[str, str]:
+        """What was claimed of its sum, if it does not contradict that."""
         run = self._kept.runs.get(claim.run, Run())
         if claim.sum < run.sum:
             raise PlanRefused(f"sum {claim.sum} after sum {run.sum} of one run")
-        stages = dict(run.stages) if claim.sum == run.sum else {}
+        stages = run.stages if claim.sum == run.sum else {}
         made = stages.get(claim.stage)
         if made is not None and (made != claim.digest.hex() or claim.stage == "advertise"):
             raise PlanRefused(f"sum {claim.sum} was answered before at stage {claim.stage}")
-        if made is None:
-            stages[claim.stage] = claim.digest.hex()
-            runs = self._kept.runs | {claim.run: Run(claim.sum, stages)}
-            self._keep(msgspec.structs.replace(self._kept, runs=runs))
-
-    def was_made(self, run: str, serial: int, stage: Stage) -> bool:
-        """See `Claims`."""
-        kept = self._kept.runs.get(run, Run())
-        return kept.sum > serial or (kept.sum == serial and stage in kept.stages)
+        return stages
 
     def _keep(self, kept: Kept) -> None:
         self._kept = kept
@@ -103,13 +113,39 @@ class FileClaims(MemoryClaims):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        if path.exists():
-            try:
-                self._kept = msgspec.json.decode(path.read_bytes(), type=Kept)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise StateError(f"{path} is damaged: {error}", hint="enrol the device anew") from error
+        self._load()
+
+    def saw_roster(self, serial: int) -> None:
+        """Keep a roster's serial, if it is the newest."""
+        with self._held():
+            super().saw_roster(serial)
+
+    def claim(self, claim: Claim) -> None:
+        """See `Claims`."""
+        with self._held():
+            super().claim(claim)
+
+    def check(self, claim: Claim) -> None:
+        """See `Claims`."""
+        self._load()
+        super().check(claim)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep every other process from it; what one wrote meanwhile is read."""
+        durable.make_folder(self._path.parent)
+        with held(self._path.with_name(f".{self._path.name}.lock"), None):
+            self._load()
+            yield
+
+    def _load(self) -> None:
+        if not self._path.exists():
+            return
+        try:
+            self._kept = msgspec.json.decode(self._path.read_bytes(), type=Kept)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateError(f"{self._path} is damaged: {error}", hint="enrol the device anew") from error
 
     def _keep(self, kept: Kept) -> None:
-        durable.make_folder(self._path.parent)
         durable.replace(self._path, msgspec.json.encode(kept))
         super()._keep(kept)

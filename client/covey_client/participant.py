@@ -114,7 +114,9 @@ def go_on(participant: Participant, memory: Memory, requested: Requested) -> byt
     state = states.from_bytes(kept.masked)
     if plans.digest(state.plan) != requested.plan:
         raise ProtocolError("a request for another plan than the open one", blame="server")
-    event = Request(requested.data, int(time.time()))
+    budget = participant.journal.budget
+    budgets.check_open(budget)
+    event = Request(requested.data, max(int(time.time()), budget.clock))
     try:
         stepped = machine.step(participant.keys.me, state, event)
     except MemoryRestored as error:
@@ -122,7 +124,7 @@ def go_on(participant: Participant, memory: Memory, requested: Requested) -> byt
         _tell(participant, f"locked: {error.message}")
         raise
     reply = _act(participant, memory, stepped)
-    if isinstance(stepped[0], states.Closed) and requested.plan in participant.journal.budget.unsettled:
+    if isinstance(stepped[0], states.Closed) and requested.plan in budget.unsettled:
         participant.journal.write([Settled(int(time.time()), requested.plan, "answered")])
     return reply
 
@@ -134,8 +136,11 @@ def _answer(
     plan = plans.from_bytes(sent)
     check_kind(plan)
     plans.check_current(plan, int(time.time()))
+    budgets.check_open(participant.journal.budget)
     if not participant.unprotected:
         raise PlanRefused("this device answers no plan without masks; its owner has not allowed it")
+    if plan.policy is not None:
+        raise PlanRefused("the plan names a policy and proves nothing of it")
     kept, digest = _remembered(memory).clear, clear.digest_of(sent)
     if kept is not None and kept.plan == digest:
         return kept.reply
@@ -167,6 +172,7 @@ def _advertise(
         replied = _replied(memory, opened)
         if replied is not None:
             return replied
+        claims.check(Claim(plan.run, plan.sum, "advertise", opened.terms.digest))
         if opened.appeal is not None:
             _reserve(participant, opened, opened.appeal)
     vector = _compute(participant, plan, model)
@@ -217,10 +223,11 @@ def _settle_earlier(participant: Participant, now: int) -> None:
     journal = participant.journal
     for digest in sorted(journal.budget.unsettled):
         asked = journal.budget.reserved[digest].asked
-        if participant.claims.was_made(asked.run, asked.sum, "masked"):
+        try:
+            participant.claims.claim(Claim(asked.run, asked.sum, "masked", NEVER))
+        except PlanRefused:  # it left, or may have: of older sums nothing is remembered
             journal.write([Settled(now, digest, "answered")])
         else:
-            participant.claims.claim(Claim(asked.run, asked.sum, "masked", NEVER))
             journal.write([Settled(now, digest, "released")])
 
 

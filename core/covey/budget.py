@@ -24,7 +24,7 @@ import msgspec
 from covey import spending
 from covey.accounting import Event, epsilon, round_up
 from covey.errors import PlanRefused
-from covey.ledger.checkpoint import Witnessed
+from covey.ledger.checkpoint import MAX_SIZE, Witnessed
 from covey.plan import Plan
 from covey.policy.checking import kind_of
 from covey.policy.signed import Opened as OpenedPolicy
@@ -35,6 +35,7 @@ DIGITS: Final = 3
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)]
 
 
 class Adopted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="event", tag="policy"):
@@ -64,7 +65,7 @@ class Saw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="ev
     """
 
     origin: str
-    size: Seconds
+    size: Size
     root: Digest
     time: Seconds
 
@@ -235,6 +236,8 @@ def reserve(budget: Budget, plan: Plan, digest: str, policy: OpenedPolicy, now: 
     check_open(budget)
     if digest in budget.reserved:
         raise PlanRefused("budget was reserved for this plan before; it is answered once")
+    if any((each.asked.run, each.asked.sum) == (plan.run, plan.sum) for each in budget.reserved.values()):
+        raise PlanRefused("budget was reserved for another plan of this sum; one of its cohorts is answered")
     kind, asked = kind_of(plan), Asked.of(plan)
     _check_counts(budget, policy.policy, kind, now)
     _check_epsilon(budget, policy.policy, asked)

@@ -10,12 +10,12 @@ from covey.errors import CoveyError
 
 
 @contextmanager
-def held(path: Path, refusal: CoveyError) -> Iterator[None]:
+def held(path: Path, refusal: CoveyError | None) -> Iterator[None]:
     """Hold `path` (a folder, or a file that is made if it is not there) until the block ends.
 
     Args:
         path: What is locked (flock(2)).
-        refusal: Raised when another process holds it.
+        refusal: Raised when another process holds it; None to wait until it does not.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
@@ -26,7 +26,10 @@ def held(path: Path, refusal: CoveyError) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, refusal: CoveyError) -> None:
+def _lock(descriptor: int, refusal: CoveyError | None) -> None:
+    if refusal is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

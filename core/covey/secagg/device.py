@@ -172,7 +172,8 @@ def _share(me: Me, state: Advertising, request: Cohort, now: int) -> tuple[AnySt
         state.roster, me.enrolment, now=now, least_serial=0
     )  # its serial was checked with the plan
     view = read_cohort(request, terms, roster, state.advert, now)
-    check_memory(request.before, state.advert, public_of(me.private))
+    if terms.plan.policy is not None:  # others are not counted
+        check_memory(request.before, state.advert, public_of(me.private))
     dealt = deal(terms, state.secrets, view, me.private)
     after = Sharing(
         plan=state.plan,

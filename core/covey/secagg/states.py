@@ -68,7 +68,7 @@ class Open:
     vector: Integers = field(repr=False)
     seed: bytes = field(repr=False)
     noise: bytes = field(repr=False)
-    counter: int
+    counter: int = field(repr=False)
     leaf: bytes = field(repr=False)
 
 
