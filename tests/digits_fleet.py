@@ -321,7 +321,7 @@ def resealed(asked: Question, plan: Plan, trusted: Operator) -> Question:
     (exchange,) = asked.exchanges
     envelope = seal_envelope(plans.to_bytes(plan), trusted.private, trusted.roster_sent)
     sealed = Sealed(lambda _: envelope, 0, {})
-    made = in_masks(plan, asked.parameters, exchange.cohort, sealed, trusted.roster, {})
+    made = in_masks(plan, asked.parameters, exchange.cohort, sealed=sealed, roster=trusted.roster, before={})
     return replace(asked, exchanges=(made,))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from covey import clear, ring
 from covey.errors import ConfigError
 from covey.identity import public_of
+from covey.secagg.messages import Behind, decode
 from covey.secagg.states import Me
 from covey_client.app import NOT_SET_UP, PAD_SECONDS, REFUSED, ContextMemory, build, participant_of_node
 from covey_client.participant import Participant
@@ -21,6 +22,8 @@ from covey_strategies.asking import Question
 from covey_strategies.protection import Protection
 from covey_strategies.wire import read_reply
 from digits_fleet import ENROLMENT, OPERATOR, VALIDATE, crowd, key, masked, named, question
+from memory_ledger import REVIEWERS
+from policed_fleet import Run, digest_of
 
 Config = dict[str, bool | float | int | str]
 
@@ -38,13 +41,18 @@ def images(n: int = 8) -> NDArray[np.float32]:
 
 def answer_of(config: Config, protection: Protection | None = None) -> Message:
     """What the real app, set up by a node's configuration, sends back."""
+    return answer_to(asked(protection), config)
+
+
+def answer_to(to: Question, config: Config) -> Message:
+    """What it sends back to a question's first message."""
 
     def participant_of(context: Context) -> Participant:
         context.node_config = config
         return participant_of_node(context)
 
     grid = InProcessGrid(build(participant_of), NODES)
-    return next(iter(grid.send_and_receive(asked(protection).messages()[:1])))
+    return next(iter(grid.send_and_receive(to.messages()[:1])))
 
 
 def vector_of(reply: Message) -> NDArray[np.int64]:
@@ -125,9 +133,8 @@ def test_a_log_that_cannot_be_written_does_not_change_the_answer(
 
 def enrolled(folder: Path, node: int = 2) -> Path:
     """The keys of a node's device, on its disk."""
-    write_keys(
-        folder, Keys(Me(named(node), key("identity", node), public_of(ENROLMENT)), public_of(OPERATOR))
-    )
+    me = Me(named(node), key("identity", node), public_of(ENROLMENT))
+    write_keys(folder, Keys(me, public_of(OPERATOR), key("salt", node), REVIEWERS))
     return folder
 
 
@@ -141,11 +148,12 @@ def test_an_enrolled_node_answers_protected_sums_only(tmp_path: Path) -> None:
     found = set_up(config)
     assert (found.unprotected, found.pad_seconds) == (False, PAD_SECONDS)
     assert isinstance(found.seeds, SystemSeeds)
-    noisy = masked(crowd(), multipliers={"validate": 1.0})
-    assert read_reply(answer_of(config, noisy))
+    to = Run(crowd()).question(VALIDATE)
+    assert read_reply(answer_to(to, config))
     assert (tmp_path / "keys" / "claims.json").exists()
-    again = answer_of(config, noisy)  # a new process with an empty memory
-    assert again.error.reason == "sum 1 was answered before at stage advertise"
+    assert set_up(config).journal.budget.unsettled == {digest_of(to)}
+    again = answer_to(to, config)  # a new process with an empty memory
+    assert decode(read_reply(again), Behind, blame="test", limit=100).size == 1
 
 
 @pytest.mark.parametrize("masks", ["on", "none"])

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from flwr.app import Message
 
+import policed_fleet
 from bent_grid import BentGrid
 from covey import plan as plans
 from covey.errors import StateError
@@ -19,7 +20,6 @@ from covey.secagg.states import Claim, Me
 from covey_client.app import NOT_SET_UP, REFUSED
 from covey_client.claims import FileClaims, MemoryClaims
 from covey_client.participant import Participant
-from covey_client.seeds import SystemSeeds
 from covey_io.device_keys import Keys
 from covey_strategies.asking import Question
 from covey_strategies.protection import Operator, Protection
@@ -33,35 +33,39 @@ from digits_fleet import (
     STATISTICS,
     TRAIN,
     VALIDATE,
-    asking,
     crowd,
     key,
     masked,
     named,
     operator,
-    parameters,
-    participant,
-    plan_of,
     question,
-    resealed,
 )
+from memory_ledger import REVIEWERS
+from policed_fleet import LedgerBook, Run
+from policy_texts import ORIGIN
 
 FLEET = crowd(12)
 NODES = list(FLEET.devices)
+REAL = operator(NODES, simulation=False)
 SECRET: Mapping[str, Any] = {**NOISY, "seeded": False}
 NO_MASKS = "this device answers no plan without masks; its owner has not allowed it"
 NO_NOISE = "this device answers no plan without noise; its owner has not allowed it"
+NO_POLICY = "this device answers no plan without a signed policy; its owner has not allowed it"
 
 
 def owned(**changes: Any) -> Participant:
     """Node 2's device as a fleet has it: answers protected sums only."""
-    made = participant(2, FLEET.devices[2])
-    settings: dict[str, Any] = {"unprotected": False, "seeds": SystemSeeds(), **changes}
-    return replace(made, **settings)
+    return policed_fleet.owned(2, FLEET, **changes)
 
 
 def asked(protection: Protection | None = None, task: Any = VALIDATE) -> Question:
+    """What no policy is named for."""
     return question(task, NODES, minimum=8, protection=protection)
+
+
+def policed(task: Any = VALIDATE, **changes: Any) -> Question:
+    """The first sum of a run under a policy."""
+    return Run(FLEET).question(task, **changes)
 
 
 def reply_of(device: Participant, to: Question, *, grid: BentGrid | None = None) -> Message:
@@ -77,9 +81,10 @@ def refusal(device: Participant, to: Question) -> str:
     return str(reply.error.reason)
 
 
-def changed(to: Question, trusted: Operator | None = None, **changes: Any) -> Question:
-    """The question with other things in its plan, properly signed."""
-    return resealed(to, msgspec.structs.replace(plan_of(to), **changes), trusted or FLEET.operator)
+def changed(**changes: Any) -> Question:
+    """A question under a policy with other things in its plan, properly signed and proved."""
+    run = Run(FLEET)
+    return run.replanned(run.question(VALIDATE), **changes)
 
 
 # -- only protected sums, unless the owner says otherwise
@@ -99,8 +104,13 @@ def test_a_plan_without_noise_is_refused() -> None:
     assert not reply_of(owned(unprotected=True), asked(masked(FLEET))).has_error()
 
 
-def test_a_plan_with_both_is_answered() -> None:
-    assert read_reply(reply_of(owned(), asked(masked(FLEET, **SECRET))))
+def test_a_plan_without_a_policy_is_refused() -> None:
+    assert refusal(owned(), asked(masked(FLEET, **SECRET))) == NO_POLICY
+    assert not reply_of(owned(unprotected=True), asked(masked(FLEET, **SECRET))).has_error()
+
+
+def test_a_plan_with_all_three_is_answered() -> None:
+    assert read_reply(reply_of(owned(), policed()))
 
 
 def test_a_device_without_keys_takes_no_part_in_masked_sums() -> None:
@@ -111,9 +121,11 @@ def test_a_device_without_keys_takes_no_part_in_masked_sums() -> None:
 def test_noise_from_a_seed_is_for_simulations() -> None:
     real = operator(NODES, simulation=False)
     seeded = asked(masked(FLEET, operator=real, **NOISY))
-    assert refusal(owned(), seeded) == "noise from a seed in a fleet that is no simulation"
-    assert not reply_of(owned(), asked(masked(FLEET, **NOISY))).has_error()
-    assert not reply_of(owned(), asked(masked(FLEET, operator=real, **SECRET))).has_error()
+    for device in (owned(), owned(unprotected=True)):
+        assert refusal(device, seeded) == "noise from a seed in a fleet that is no simulation"
+    assert not reply_of(owned(unprotected=True), asked(masked(FLEET, **NOISY))).has_error()
+    secret = asked(masked(FLEET, operator=real, **SECRET))
+    assert not reply_of(owned(unprotected=True), secret).has_error()
 
 
 # -- whom it believes
@@ -149,12 +161,13 @@ def test_a_roster_that_does_not_hold_is_refused(trusted: Operator, told: str) ->
 
 def test_an_older_roster_than_one_seen_is_refused() -> None:
     """Who was revoked since would be in it."""
-    device, run = owned(), asking(minimum=8)
-    newer, older = (masked(FLEET, operator=operator(NODES, serial=serial), **SECRET) for serial in (5, 4))
-    grid = BentGrid({2: device})
-    for protection, good in ((newer, True), (older, False), (newer, True)):
-        to = replace(run, protection=protection).question(grid, 1, VALIDATE, parameters(), NODES)
-        assert reply_of(device, to, grid=grid).has_error() != good
+    device, run = owned(), Run(FLEET)
+    for serial, told in ((5, ""), (4, "serial 4 after 5 was seen"), (5, "")):
+        to = replace(run, serial=serial).question(VALIDATE)
+        run.book.heads[2] = device.journal.budget.seen[ORIGIN].size if device.journal.budget.seen else 0
+        reply = reply_of(device, to)
+        assert reply.has_error() == bool(told)
+        assert not told or told in str(reply.error.reason)
     assert device.claims.least_serial == 5
 
 
@@ -162,27 +175,31 @@ def test_an_older_roster_than_one_seen_is_refused() -> None:
     ("changes", "told"),
     [
         ({"deadline": 1}, "the plan's deadline was"),
-        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "the plan appeals to a policy"),
-        ({"roster": msgspec.structs.replace(FLEET.operator.reference, serial=2)}, "for another roster"),
-        ({"roster": msgspec.structs.replace(FLEET.operator.reference, sha256="0" * 64)}, "another roster"),
+        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "the plan appeals to policy 0000"),
+        ({"roster": msgspec.structs.replace(REAL.reference, serial=2)}, "for another roster"),
+        ({"roster": msgspec.structs.replace(REAL.reference, sha256="0" * 64)}, "another roster"),
         ({"masks": "none", "suite": None, "roster": None}, "a plan without masks in an envelope"),
         ({"model": "wrist"}, "the plan is for model wrist"),
     ],
     ids=["too late", "policy", "another serial", "another roster", "no masks", "another model"],
 )
 def test_what_a_signed_plan_may_not_say(changes: dict[str, Any], told: str) -> None:
-    assert told in refusal(owned(), changed(asked(masked(FLEET, **SECRET)), **changes))
+    device = owned()
+    assert told in refusal(device, changed(**changes))
+    assert device.journal.budget.counter == 0
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"deadline": 1}, "the plan's deadline was"),
-        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "the plan appeals to a policy"),
+        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "proves nothing of it"),
     ],
     ids=["too late", "policy"],
 )
-def test_a_plan_in_clear_is_held_to_the_same_clock_and_policy(changes: dict[str, Any], told: str) -> None:
+def test_a_plan_in_clear_is_held_to_the_same_clock_and_proves_no_policy(
+    changes: dict[str, Any], told: str
+) -> None:
     to = asked(Protection())
     (exchange,) = to.exchanges
     plan = msgspec.structs.replace(exchange.plan, **changes)
@@ -191,7 +208,7 @@ def test_a_plan_in_clear_is_held_to_the_same_clock_and_policy(changes: dict[str,
 
 
 def test_a_signed_plan_under_another_kind_of_message_is_refused() -> None:
-    (message, *_) = asked(masked(FLEET, **SECRET)).messages()
+    (message, *_) = policed().messages()
     disguised = Message(message.content, 2, "train.advertise")
     (reply,) = BentGrid({2: owned()}).deliver([disguised])
     assert reply.error.reason == "a plan under another kind of message"
@@ -211,7 +228,7 @@ def test_refusals_do_not_depend_on_data() -> None:
         owned(device=replace(FLEET.devices[2], data=FLEET.devices[5].data)),
         owned(device=replace(FLEET.devices[2], data=Unreadable())),
     ]
-    for to in (asked(masked(FLEET)), changed(asked(masked(FLEET, **SECRET)), model="wrist"), asked()):
+    for to in (asked(masked(FLEET)), changed(model="wrist"), asked()):
         assert len({refusal(each, to) for each in (owned(), *other)}) == 1
 
 
@@ -281,19 +298,21 @@ def test_only_sampled_steps_are_held_back(monkeypatch: pytest.MonkeyPatch) -> No
     now = iter(range(0, 1000, 7))  # every look at the clock is seven seconds later
     clock = SimpleNamespace(monotonic=lambda: float(next(now)), sleep=slept.append, time=lambda: 1.0)
     monkeypatch.setattr("covey_client.participant.time", clock)
-    device = owned(pad_seconds=5.0)
-    noisy = masked(FLEET, **SECRET)
-    reply_of(device, asked(noisy))
+    assert not reply_of(owned(pad_seconds=5.0), policed()).has_error()
     assert slept == []
-    reply_of(owned(pad_seconds=5.0), asked(replace(noisy, unit="example"), GRADIENT))
+    examples = replace(Run(FLEET), book=LedgerBook(policy=policed_fleet.policy(budget__unit="example")))
+    coins = examples.question(GRADIENT, unit="example")
+    assert not reply_of(owned(pad_seconds=5.0), coins).has_error()
     assert slept == [3.0]  # to ten seconds
-    reply_of(owned(), asked(replace(noisy, unit="example"), GRADIENT))
+    assert not reply_of(owned(), coins).has_error()
     assert slept == [3.0]
 
 
 def test_a_participants_keys_are_not_shown() -> None:
     device = owned()
     assert device.keys is not None
-    assert device.keys == Keys(Me(named(2), key("identity", 2), public_of(ENROLMENT)), public_of(OPERATOR))
-    assert key("identity", 2).hex() not in repr(device)
-    assert repr(key("identity", 2)) not in repr(device)
+    me = Me(named(2), key("identity", 2), public_of(ENROLMENT))
+    assert device.keys == Keys(me, public_of(OPERATOR), key("salt", 2), REVIEWERS)
+    for secret in (key("identity", 2), key("salt", 2)):
+        assert secret.hex() not in repr(device)
+        assert repr(secret) not in repr(device)

@@ -51,9 +51,9 @@ def test_a_masked_plan_goes_in_an_envelope_that_devices_believe() -> None:
     fleet = crowd()
     to = asked(fleet, minimum=0, protection=masked(fleet, **NOISY))
     (exchange,) = to.exchanges
-    assert exchange.envelope is not None
+    assert exchange.sealed is not None
     trust = Trust(public_of(OPERATOR), public_of(ENROLMENT))
-    opened = open_envelope(exchange.envelope, trust, named(2), 1)
+    opened = open_envelope(exchange.sealed.envelope(0), trust, named(2), 1)
     assert opened.sent == exchange.sent
     assert plan_of(to).minimum == 8  # three of ten may drop out
 
@@ -62,7 +62,7 @@ def test_a_masked_plan_goes_in_an_envelope_that_devices_believe() -> None:
 def test_without_masks_a_plan_goes_in_clear(masks: str) -> None:
     fleet = crowd()
     (exchange,) = asked(fleet, protection=masked(fleet, masks=masks)).exchanges
-    assert exchange.envelope is None
+    assert exchange.sealed is None
     assert exchange.plan.roster is None
 
 

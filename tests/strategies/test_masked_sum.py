@@ -14,6 +14,8 @@ from covey.encode import Integers
 from covey.errors import TooFewDevices
 from covey.noise.contribution import contribute
 from covey.plan import Task, noise_shares
+from covey.secagg.evidence import show
+from covey.secagg.terms import Terms
 from covey_strategies.asking import Question
 from covey_strategies.exchange import Settled
 from covey_strategies.private_sum import PrivateSum
@@ -31,8 +33,10 @@ from digits_fleet import (
     clear_sum,
     crowd,
     masked,
+    named,
     plan_of,
     question,
+    sent_in,
 )
 
 MINIMUM = 8
@@ -137,7 +141,11 @@ def test_every_stage_is_asked_once_and_the_book_is_written() -> None:
     assert {stage: len(sent) for stage, sent in run.grid.sent.items()} == dict.fromkeys(STAGES, 12)
     assert run.book.told == ["settle"]
     assert (run.settled.devices, run.settled.sharing) == (12, 12)
-    assert set(run.settled.sets) == {"u1"}
+    assert run.settled.advertised == 12
+    assert run.settled.evidence is not None
+    terms = Terms.of(sent_in(run.asked))
+    shown = show(run.settled.evidence, terms, FLEET.operator.roster, 0, blame="server")
+    assert [advert.device for advert in shown.survivors] == [named(node) for node in NODES]
 
 
 # -- who drops out

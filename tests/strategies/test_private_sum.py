@@ -21,7 +21,7 @@ from covey.plan import Plan, noise_shares
 from covey.secagg import messages as secagg_messages
 from covey_strategies.asking import Question
 from covey_strategies.exchange import Settled
-from covey_strategies.private_sum import PrivateSum, collect
+from covey_strategies.private_sum import PrivateSum, Receipt, Signed, collect
 from covey_strategies.protection import Protection
 from covey_strategies.queries.answer import answer
 from covey_strategies.wire import REPLY, reply_message
@@ -302,9 +302,9 @@ def test_a_plan_is_reserved_before_it_is_sent_and_settled_before_it_is_used() ->
     order: list[str] = []
 
     class Telling(MemoryBook):
-        def reserve(self, plan: Plan) -> None:
+        def reserve(self, signed: Sequence[Signed]) -> tuple[Receipt, ...]:
             order.append("reserve")
-            super().reserve(plan)
+            return super().reserve(signed)
 
         def settle(self, plan: Plan, settled: Settled) -> None:
             order.append("settle")

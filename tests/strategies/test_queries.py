@@ -342,7 +342,7 @@ def test_a_plan_that_is_not_the_tasks_is_refused(
     assert code == REFUSED
     assert told in str(reason)
     assert not any(message.has_content() for message in answered)
-    assert all(lines == [] for lines in fleet.logs.values())
+    assert all(lines == [f"refused: {reason}"] for lines in fleet.logs.values())
 
 
 def sent_with(asked: Question, model: Parameters) -> Question:

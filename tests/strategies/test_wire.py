@@ -90,11 +90,12 @@ def test_a_masked_plan_arrives_in_its_envelope_only(task: Task, kind: str) -> No
     fleet = crowd()
     asked = question(task, list(fleet.devices), minimum=8, protection=masked(fleet))
     (exchange,) = asked.exchanges
+    assert exchange.sealed is not None
     messages = asked.messages()
     assert {message.metadata.message_type for message in messages} == {kind}
     found = read(messages[0])
     assert isinstance(found, Asked)
-    assert (found.plan, found.envelope) == (None, exchange.envelope)
+    assert (found.plan, found.envelope) == (None, exchange.sealed.envelope(0))
     assert set(messages[0].content) == {MODEL, ENVELOPE}
 
 

@@ -431,7 +431,7 @@ def test_nothing_secret_shows_when_states_and_events_are_printed() -> None:
     assert identity(3).hex() not in repr(victim.me)
     assert repr(identity(3)) not in repr(victim.me)
     assert repr(victim.me) == f"Me(device={name(3)!r}, enrolment={victim.me.enrolment!r}, workers=1)"
-    event = Open(None, np.zeros(3, np.int64), b"seed", b"noise")  # type: ignore[arg-type]
+    event = Open(None, np.zeros(3, np.int64), b"seed", b"noise", 17, b"leaf")  # type: ignore[arg-type]
     assert repr(event) == "Open()"
     assert "data" not in repr(Request(b"data", 7))
     assert "data" not in repr(Send(b"data"))

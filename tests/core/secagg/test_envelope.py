@@ -76,7 +76,7 @@ def test_a_device_that_is_not_in_the_roster_takes_no_part() -> None:
     ("changes", "match"),
     [
         ({"deadline": NOW - 1}, "deadline was 1 s ago"),
-        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "appeals to a policy"),
+        ({"policy": PolicyReference(sha256="0" * 64, serial=1)}, "names a policy and proves nothing of it"),
         ({"masks": "none", "suite": None, "roster": None}, "without masks in an envelope"),
         ({"masks": "elided", "suite": None, "roster": None}, "without masks in an envelope"),
     ],
@@ -100,7 +100,7 @@ def test_an_envelope_with_anything_more_or_less_is_malformed() -> None:
     data = sealed(make_plan())
     for junk in (b"", data[:-1], data + b"\0", encode(read(data, Envelope))[1:]):
         refusal(junk, "malformed")
-    refusal(bytes((6 << 20) + 1), "at most")
+    refusal(bytes((10 << 20) + 1), "at most")
     with_proofs = msgspec.msgpack.encode([*msgspec.msgpack.decode(data)[:4], {"proof": 1}])
     refusal(with_proofs, "malformed")
 

@@ -11,13 +11,14 @@ from covey import clear
 from covey import plan as plans
 from covey.errors import CoveyError, ProtocolError
 from covey.identity import public_of, read_roster
-from covey.plan import Noise
+from covey.plan import Noise, Suite
 from covey.secagg import messages, server
 from covey.secagg.envelope import open_envelope
 from covey.secagg.messages import (
     Advert,
     Advertised,
     Agreed,
+    Behind,
     Cohort,
     Deal,
     Envelope,
@@ -40,6 +41,7 @@ EACH = 6_000
 """Mutants of every kind of message."""
 
 LIMIT = 1 << 16
+SPARSE = Suite(profile="semi-honest-server", cipher="chacha20", bits=32, neighbours=6, threshold=4)
 
 Decode = Callable[[bytes], object]
 
@@ -178,9 +180,11 @@ def test_no_mutated_reply_raises_on_the_server(kind: str) -> None:
 
 def test_the_longest_messages_of_the_largest_cohorts_are_within_their_limits() -> None:
     """Names of 64 characters of four bytes, and a path for 16,384 members."""
-    body = encode(Advert(bytes(32), "\U0001f600" * 64, bytes(32), bytes(32), bytes(32)))
+    last = 1 << 53
+    body = encode(Advert(bytes(32), "\U0001f600" * 64, bytes(32), bytes(32), bytes(32), last, bytes(32)))
     assert len(body) <= 512
-    entry = messages.Entry(60_000, Advertised(body, bytes(64)), (bytes(32),) * 14)
+    advertised = Advertised(body, bytes(64))
+    entry = messages.Entry(60_000, advertised, (bytes(32),) * 14)
     deal = Deal(60_000, bytes(155), bytes(32), bytes(32), bytes(64))
     share = messages.OpenShare(60_000, bytes(33), bytes(32))
     for most in (entry, deal, share):
@@ -192,12 +196,15 @@ def test_the_longest_messages_of_the_largest_cohorts_are_within_their_limits() -
     for whole in (
         Unmask(places, 500, proofs, votes),
         Partners(places, 500, (deal,) * 499),
-        Cohort(500, bytes(32), 0, (msgspec.structs.replace(entry, path=()),) * 500),
+        Cohort(500, bytes(32), 0, (msgspec.structs.replace(entry, path=()),) * 500, advertised),
         Revealed((share,) * 500, (), bytes(32)),
         Shared(bytes(32), (deal,) * 499),
         Survivors(bytes(32), places, places),
     ):
         assert len(encode(whole)) <= limit < 1 << 20
+    assert len(encode(Behind(last))) <= messages.OVERHEAD
+    sparse = Fleet(make_plan(10_000, minimum=7_000, suite=SPARSE), vectors(12)).terms.limit
+    assert len(encode(Cohort(16_000, bytes(32), 0, (entry,) * 7, advertised))) <= sparse
 
 
 def test_messages_do_not_show_what_they_hold() -> None:

@@ -42,10 +42,10 @@ def test_a_session_is_what_it_was(session: Fleet) -> None:
     assert session.terms.digest.hex() == "a3fc5d279cead045463ce9d1a33d645882e498f8cb7d3b089382b03f469ea5ca"
     assert (
         sha(b"".join(data for _, data in session.replies["advertise"]))
-        == "fdf9b5980c756dcce1e390d41390f2f34f73cdbc23f9e44e53b15fe3f548e4b0"
+        == "90dbf05320579dcb39422f59a7b3e6d4d7616bb2af7d4dc3458ef0843ca785d9"
     )
-    assert end.root.hex() == "922ad5920e3b047948c33c1a48b736125a555189100318dd12980036a3885feb"
-    assert sha(box) == "adb4246b84d93f499c7a029af6ccf0dffbbe4b6d0b4cadae3303bfc247959075"
+    assert end.root.hex() == "87a83f8796a35067557fd54f11103646ce5e8f3f6ca6ca0b7e1d976a4a88a665"
+    assert sha(box) == "8e03e7536163459d05b10b64e1598a8cd5a315b205e972b580dbbd066ed5d35d"
     assert vector.hex() == "ee993989d5b2786568337f91d85b8e38a5819f89"
     assert end.total.tolist() == [910, -231, -1168, -361, 445]
 
