@@ -7,18 +7,14 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isclose
 
 import msgspec
 
-from covey.accounting import round_up
+from covey.claim import Privacy, privacy_of
 from covey.errors import InputError
 from covey.ledger.findings import Finding, finding
-from covey.spending import Asked, Ended, spent
+from covey.spending import Asked, Ended
 from covey_audit.audited import Audited, ReleaseFacts, SumFacts
-
-DECIMALS = 3
-"""That a summary's ε is rounded up to."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +34,8 @@ class RunFiles:
     packages: Mapping[str, str]
 
 
-class _Privacy(msgspec.Struct, frozen=True):
-    unit: str
-    delta: float
-    epsilon_server: float | None
-    epsilon_release: float | None
-    sums: dict[str, int]
-    unopened: int
-
-
 class _Summary(msgspec.Struct, frozen=True):
-    privacy: _Privacy
+    privacy: Privacy
     simulation: bool
     model_sha256: str = ""
 
@@ -81,7 +68,7 @@ def _summary(files: RunFiles, sums: Sequence[SumFacts], audited: Audited) -> Ite
             "summary-differs", f"the summary is of run {files.run!r}, which the ledger does not know"
         )
         return
-    for words in _other_figures(summary.privacy, sums):
+    for words in _other_claims(summary.privacy, sums, audited):
         yield finding("summary-differs", words, sums[-1].index)
     if audited.simulation and not summary.simulation:
         yield finding("summary-differs", "the summary does not say that this is a simulation", sums[0].index)
@@ -90,29 +77,24 @@ def _summary(files: RunFiles, sums: Sequence[SumFacts], audited: Audited) -> Ite
         yield finding("summary-differs", "the summary is of another model than was released", sums[-1].index)
 
 
-def _other_figures(claimed: _Privacy, sums: Sequence[SumFacts]) -> Iterator[str]:
-    """In words, what a run's sums say otherwise."""
+def _other_claims(said: Privacy, sums: Sequence[SumFacts], audited: Audited) -> Iterator[str]:
+    """In words, what a run's sums say otherwise than its summary."""
     unit = sums[0].plan.unit
-    if claimed.unit != unit or any(each.plan.unit != unit for each in sums):
-        yield f"the summary is for unit {claimed.unit!r}, the sums are not all"
+    if said.unit != unit or any(each.plan.unit != unit for each in sums):
+        yield f"the summary is for unit {said.unit!r}, the sums are not all"
         return
+    for cost in audited.costs:
+        if cost.unit == unit and cost.cap is not None and said.delta != cost.delta:
+            yield f"the summary states epsilon at delta {said.delta!r}, the policy's is {cost.delta!r}"
     try:
-        truth = spent([(Asked.of(each.plan), _ended(each)) for each in sums], claimed.delta)
+        known = privacy_of([(Asked.of(each.plan), _ended(each)) for each in sums], said.delta)
     except InputError as error:
-        yield f"nothing can be computed for the summary's delta of {claimed.delta!r}: {error.message}"
+        yield f"nothing can be computed for the summary's delta of {said.delta!r}: {error.message}"
         return
-    for name, said, known in (
-        ("epsilon, server", claimed.epsilon_server, truth.server),
-        ("epsilon, release", claimed.epsilon_release, truth.release),
-    ):
-        right = None if known is None else round_up(known.value, DECIMALS)
-        if (said is None) != (right is None) or not isclose(said or 0.0, right or 0.0, abs_tol=1e-9):
-            yield f"the summary says {name} {said}, the ledger's sums give {right}"
-    if claimed.sums != truth.sums or claimed.unopened != truth.unopened:
-        yield (
-            f"the summary counts {sum(claimed.sums.values())} sums with {claimed.unopened} not opened,"
-            f" the ledger {sum(truth.sums.values())} with {truth.unopened}"
-        )
+    for name in Privacy.__struct_fields__:
+        claimed, right = getattr(said, name), getattr(known, name)
+        if claimed != right:
+            yield f"the summary says {name} {claimed!r}, the ledger's sums give {right!r}"
 
 
 def _ended(each: SumFacts) -> Ended | None:

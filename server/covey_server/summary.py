@@ -5,82 +5,23 @@ from pathlib import Path
 
 import msgspec
 
-from covey.accounting import round_up
+from covey import claim
+from covey.claim import Privacy
 from covey_io import durable
-from covey_server.spending import Spent, spent
+from covey_server.spending import sums_of
 from covey_server.sum_rows import Row
 
-DECIMALS = 3
-
-
-class Privacy(msgspec.Struct, frozen=True, kw_only=True):
-    """What protected a run's sums, and what they cost; computed from the ledger.
-
-    Attributes:
-        masks: "on", "elided" or "none".
-        noise: "skellam", "discrete-gaussian" or "none".
-        simulated: Whether noise was drawn from a seed: the ε are what a fleet would have, and protect nobody.
-        unit: What the ε are about: one example, or one device's whole contribution.
-        delta: δ of the whole run.
-        epsilon_server: ε against the server and the devices it may control; null without noise. Rounded up.
-        epsilon_release: ε against an outsider who sees only what is released; null without noise. Rounded up.
-        sums: Private sums that were asked for, by kind; each counts, also if it was not opened.
-        unopened: How many were not opened.
-        statement: The claim in words.
-    """
-
-    masks: str
-    noise: str
-    simulated: bool
-    unit: str
-    delta: float
-    epsilon_server: float | None
-    epsilon_release: float | None
-    sums: dict[str, int]
-    unopened: int
-    statement: str
+__all__ = ["Privacy", "Summary", "privacy_of", "write"]
 
 
 def privacy_of(rows: Sequence[Row], delta: float) -> Privacy:
-    """What protected a run and what it cost, as its summary has it.
+    """What protected a run and what it cost, as its summary has it; see `covey.claim`.
 
     Args:
         rows: Of the run's sums; see `covey_server.sum_rows`.
         delta: δ of the whole run.
     """
-    cost = spent(rows, delta)
-    first = next(row for row in rows if row["event"] == "reserve")
-    noise = first["noise"]["mechanism"] if first["noise"] else "none"
-    server = None if cost.server is None else round_up(cost.server.value, DECIMALS)
-    release = None if cost.release is None else round_up(cost.release.value, DECIMALS)
-    return Privacy(
-        masks=first["masks"],
-        noise=noise,
-        simulated=cost.simulated,
-        unit=cost.unit,
-        delta=cost.delta,
-        epsilon_server=server,
-        epsilon_release=release,
-        sums=cost.sums,
-        unopened=cost.unopened,
-        statement=_statement(first["masks"], cost, server, release),
-    )
-
-
-def _statement(masks: str, cost: Spent, server: float | None, release: float | None) -> str:
-    """One line that says no more than holds."""
-    hidden = {
-        "on": "masked sums: the server saw no single answer",
-        "elided": "masks elided: a simulation that skips them",
-        "none": "NO MASKS: the server saw every answer",
-    }[masks]
-    if server is None or release is None:
-        return f"{hidden}; NO NOISE: no differential privacy"
-    claim = (
-        f"ε = {server} against the server, {release} for the release, δ = {cost.delta:g}, unit {cost.unit}"
-    )
-    seeded = "; SIMULATION: noise from a seed protects nobody; the same settings on a fleet give these ε"
-    return f"{hidden}; {claim}{seeded if cost.simulated else ''}"
+    return claim.privacy_of(sums_of(rows), delta)
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 import made_ledger
 import policy_texts
-from covey.accounting import round_up
+from covey.claim import privacy_of
 from covey.errors import CoveyError, InputError
 from covey.identity import public_of
 from covey.ledger import entries as ledger
 from covey.ledger.note import Ed25519Signer
 from covey.plan import from_bytes
-from covey.spending import Asked, Ended, spent
+from covey.spending import Asked, Ended
 from covey_audit import audit_commands, examining
 from covey_audit.audit_commands import audit as app
 from covey_io.witness_client import LocalWitness
@@ -197,25 +197,14 @@ def summary(made: Made, **changes: object) -> bytes:
         for index, entry in enumerate(made.entries)
         if isinstance(entry, ledger.Reserve)
     ]
-    truth = spent(
-        [
-            (each, Ended(end.members.survivors, end.members.sharing, end.members.noise_left))
-            if isinstance(end, ledger.Settle)
-            else (each, None)
-            for each, end in asked
-        ],
-        1e-5,
-    )
-    assert truth.server is not None
-    assert truth.release is not None
-    privacy = {
-        "unit": "device",
-        "delta": 1e-5,
-        "epsilon_server": round_up(truth.server.value, 3),
-        "epsilon_release": round_up(truth.release.value, 3),
-        "sums": truth.sums,
-        "unopened": 1,
-    }
+    ended = [
+        Ended(end.members.survivors, end.members.sharing, end.members.noise_left)
+        if isinstance(end, ledger.Settle)
+        else None
+        for _, end in asked
+    ]
+    sums = [(each, end) for (each, _), end in zip(asked, ended, strict=True)]
+    privacy = msgspec.to_builtins(privacy_of(sums, 1e-5))
     facts: dict[str, object] = {"privacy": privacy, "simulation": False, "model_sha256": made_ledger.model(3)}
     for key, value in changes.items():
         (privacy if key in privacy else facts)[key] = value
@@ -244,6 +233,10 @@ def test_a_runs_files_are_compared_with_its_ledger(tmp_path: Path, keys: list[st
         {"epsilon_release": 0.1},
         {"sums": {"train": 3, "validate": 1}},
         {"unopened": 0},
+        {"masks": "none"},
+        {"noise": "discrete-gaussian"},
+        {"simulated": True},
+        {"statement": "epsilon is 1"},
         {"unit": "example"},
         {"delta": 1e-6},
         {"delta": 7.0},
