@@ -34,8 +34,9 @@ from covey.secagg.messages import (
     decode,
     encode,
 )
+from covey.secagg.terms import Terms
 from secagg_attacks import mutants, read
-from secagg_fleet import ENROLMENT, NOW, STAGES, Fleet, make_plan, name, vectors
+from secagg_fleet import ENROLMENT, NOW, STAGES, Fleet, make_plan, name, roster, vectors
 
 EACH = 6_000
 """Mutants of every kind of message."""
@@ -203,7 +204,8 @@ def test_the_longest_messages_of_the_largest_cohorts_are_within_their_limits() -
     ):
         assert len(encode(whole)) <= limit < 1 << 20
     assert len(encode(Behind(last))) <= messages.OVERHEAD
-    sparse = Fleet(make_plan(10_000, minimum=7_000, suite=SPARSE), vectors(12)).terms.limit
+    few = make_plan(10_000, minimum=7_000, suite=SPARSE, signed=roster(12))
+    sparse = Terms.of(plans.to_bytes(few)).limit
     assert len(encode(Cohort(16_000, bytes(32), 0, (entry,) * 7, advertised))) <= sparse
 
 
