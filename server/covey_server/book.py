@@ -17,6 +17,7 @@ import numpy as np
 import covey
 from covey import plan as plans
 from covey.encode import Integers
+from covey.errors import ProtocolError, StateError
 from covey.identity import Roster, claimed_roster
 from covey.ledger.entries import (
     Abort,
@@ -56,6 +57,9 @@ class RunBook:
         run: The run's identifier.
         ledger: Open for writing.
         operator: Who signs plans, for whom and under which policy; None for a run without masks.
+
+    Raises:
+        StateError: Evidence is damaged.
     """
 
     def __init__(self, run: str, ledger: LedgerWriter, operator: Operator | None) -> None:
@@ -251,5 +255,9 @@ def _advertised(ledger: LedgerWriter, entry: Settle) -> dict[str, Advertised]:
     data = ledger.files.evidence(entry.plan)
     if data is None:
         return {}
-    read = proofs_of_members.from_bytes(data, blame="local")
-    return dict(zip(proofs_of_members.names(read), read.adverts, strict=True))
+    try:
+        read = proofs_of_members.from_bytes(data, blame="local")
+        return dict(zip(proofs_of_members.names(read), read.adverts, strict=True))
+    except ProtocolError as error:
+        path = ledger.files.evidence_path(entry.plan)
+        raise StateError(f"{path} is damaged: {error.message}", hint="put it back as it was") from error

@@ -80,10 +80,13 @@ class LedgerWriter:
             Their places.
 
         Raises:
+            ProtocolError: One could not be read again, and would spoil the ledger. Nothing is written.
             StateError: The disk does not take them. What it took of them is found when the ledger is opened
                 anew; until then nothing more is written.
         """
         new = [(entry, entries.encode(entry)) for entry in added]
+        for _, line in new:
+            entries.decode(line, blame="local")
         if new:
             self._write(b"".join(line + b"\n" for _, line in new))
         first = len(self.entries)
