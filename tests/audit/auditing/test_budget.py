@@ -11,13 +11,24 @@ from hypothesis import strategies as st
 import made_ledger
 from covey import spending
 from covey.accounting import Skellam, epsilon
-from covey.plan import Plan
+from covey.ledger import entries as ledger
+from covey.plan import Plan, from_bytes
 from covey.spending import Asked
-from covey_audit.auditing import audit, composing, policies, recomputing, reserves, structure
+from covey_audit.auditing import (
+    Anchors,
+    audit,
+    composing,
+    mechanism,
+    policies,
+    recomputing,
+    reserves,
+    structure,
+)
 from covey_audit.auditing.burning import POINTS, burn_down
 from covey_audit.auditing.composing import Mechanism
 from covey_audit.auditing.recomputing import disagreements
 from covey_audit.auditing.reserves import Reserved
+from secagg_fleet import NOW
 
 
 def sums() -> tuple[Reserved, ...]:
@@ -151,3 +162,21 @@ def test_noise_tables_add_next_to_nothing_to_delta() -> None:
     made = made_ledger.honest()
     (cost,) = audit(made.material, made.anchors, libraries=False).costs
     assert 0 < cost.sampler_delta < 1e-25
+
+
+def test_the_same_numbers_are_computed_once_however_many_sums_have_them() -> None:
+    policy = made_ledger.policy_note(queries__train__rate_limit="none", queries__train__answers=1000)
+    made = made_ledger.honest()
+    first = made.entries[3]
+    assert isinstance(first, ledger.Reserve)
+    plan = from_bytes(first.plan)
+    many = [
+        made_ledger.reserve_of(msgspec.structs.replace(plan, sum=number), NOW + number)
+        for number in range(10, 310)
+    ]
+    entered = ledger.RunPolicy(time=NOW, run=made_ledger.RUN, policy=policy.decode())
+    sealed = made.resealed([entered, *made.entries[1:], *many], evidence={})
+    mechanism.mechanism.cache_clear()
+    (cost,) = audit(sealed.material, Anchors(), libraries=False).costs
+    assert sum(each.sums for each in cost.asked) == 305
+    assert mechanism.mechanism.cache_info().misses < 12
