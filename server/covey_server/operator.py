@@ -16,6 +16,7 @@ from covey.errors import InputError, ProtocolError
 from covey.identity import public_of, read_roster
 from covey.ledger.checkpoint import LogTrust
 from covey.ledger.note import Ed25519Signer, Verifier, read_vkey
+from covey.policy.checking import roster_refusals
 from covey.policy.signed import Opened, check_current, open_policy
 from covey_io.device_keys import read_reviewers
 from covey_io.witness_client import HttpWitness, LocalWitness, Witness
@@ -57,6 +58,8 @@ def read_operator(folder: Path, *, policy: bool) -> Operator:
             f"{folder / 'policy'} is for another operator or enrolment key",
             hint="put the policy of this fleet there",
         )
+    for reason in roster_refusals(roster, opened.policy):
+        raise InputError(f"{folder / 'policy'}: {reason}", hint="put the policy of this fleet there")
     return Operator(private, roster, sent, opened, note)
 
 
@@ -132,7 +135,8 @@ def _policy(folder: Path) -> tuple[Opened, bytes]:
         opened = open_policy(note, reviewers, blame="local")
         check_current(opened.policy, int(time.time()))
     except ProtocolError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
+        hint = error.hint or "put it there as the reviewers signed it (covey policy sign)"
+        raise InputError(f"{path}: {error.message}", hint=hint) from error
     return opened, note
 
 
