@@ -97,4 +97,4 @@ def _left(row: Row, end: Row) -> int:
     each = [honest] + [(honest - k + 1) * (honest - k) for k in range(1, sharing - row["minimum"] + 1)]
     shares = [-(-variance // ratio) for ratio in each]
     kept = sum(shares[: sharing - devices + 1])
-    return int((devices - end["noise_left"]) * kept + end["noise_left"] * sum(shares))
+    return int(devices * kept)  # what was left in and should have been taken off is not counted on

@@ -99,7 +99,7 @@ def _other_claims(said: Privacy, sums: Sequence[SumFacts], audited: Audited) -> 
 
 def _ended(each: SumFacts) -> Ended | None:
     members = each.members
-    return None if members is None else Ended(members.survivors, members.sharing, members.noise_left)
+    return None if members is None else Ended(members.survivors, members.sharing)
 
 
 def _packages(files: RunFiles, released: Sequence[ReleaseFacts]) -> Iterator[Finding]:

@@ -93,12 +93,10 @@ class Ended:
     Attributes:
         devices: In it.
         sharing: That could have been.
-        noise_left: Whose removable noise is still in it.
     """
 
     devices: int
     sharing: int
-    noise_left: int
 
 
 Sum = tuple[Asked, Ended | None]
@@ -219,9 +217,12 @@ def _epsilon(sums: list[Sum], delta: float, view: View) -> Epsilon:
 
 
 def _left(asked: Asked, noise: Noise, end: Ended) -> int:
-    """The variance of all survivors' noise in an opened sum: more than the server's view may count on."""
+    """The variance of all survivors' noise in an opened sum: more than the server's view may count on.
+
+    Noise that should have been taken off and was not is left out: nobody but the server knows that it is there.
+    """
     shares, stay = _shares(asked, noise, end.sharing), end.sharing - end.devices + 1
-    return int(end.devices * sum(shares[:stay]) + end.noise_left * sum(shares[stay:]))
+    return int(end.devices * sum(shares[:stay]))
 
 
 def _shares(asked: Asked, noise: Noise, sharing: int) -> tuple[int, ...]:

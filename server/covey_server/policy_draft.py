@@ -65,7 +65,7 @@ class Frame:
     spare: int = 0
 
 
-def cohorts(file: FederationFile, devices: int, protected: Protection) -> list[tuple[int, int]]:
+def cohorts(file: FederationFile, devices: int, protected: Protection) -> Iterator[tuple[int, int]]:
     """Every size of a sum that a federation over so many devices asks for, with its minimum.
 
     Rounds ask a cohort, which may be divided; at the end all devices validate.
@@ -73,11 +73,9 @@ def cohorts(file: FederationFile, devices: int, protected: Protection) -> list[t
     federation = file.federation
     asked = min(federation.devices_per_round or devices, devices)
     final = [(devices, 0)] if federation.devices_per_round else []
-    return [
-        (part, minimum_of(part, minimum, file.privacy.dropouts, protected))
-        for size, minimum in [(asked, federation.minimum_devices), *final]
-        for part in sorted(_parts(size, protected.largest))
-    ]
+    for size, minimum in [(asked, federation.minimum_devices), *final]:
+        for part in sorted(_parts(size, protected.largest)):
+            yield part, minimum_of(part, minimum, file.privacy.dropouts, protected)
 
 
 def _parts(devices: int, largest: int) -> set[int]:

@@ -49,4 +49,4 @@ def _asked(row: Row) -> Asked:
 
 
 def _ended(row: Row | None) -> Ended | None:
-    return None if row is None else Ended(row["devices"], row["sharing"], row["noise_left"])
+    return None if row is None else Ended(row["devices"], row["sharing"])

@@ -198,9 +198,7 @@ def summary(made: Made, **changes: object) -> bytes:
         if isinstance(entry, ledger.Reserve)
     ]
     ended = [
-        Ended(end.members.survivors, end.members.sharing, end.members.noise_left)
-        if isinstance(end, ledger.Settle)
-        else None
+        Ended(end.members.survivors, end.members.sharing) if isinstance(end, ledger.Settle) else None
         for _, end in asked
     ]
     sums = [(each, end) for (each, _), end in zip(asked, ended, strict=True)]

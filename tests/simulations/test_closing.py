@@ -10,6 +10,7 @@ from covey_server.summary import Summary, privacy_of
 from covey_simulations.closing import closing_lines
 from covey_simulations.report.facts import Beside
 from sum_rows import Row, reserve, settled
+from written_ledger import planned, write
 
 
 @dataclass(frozen=True)
@@ -23,23 +24,25 @@ class Ended:
         return closing_lines(msgspec.structs.replace(self.summary, **changes), self.folder)
 
 
-def sums() -> list[Row]:
+def reserves() -> list[Row]:
     """Statistics, three rounds, a validation."""
     elements = {1: ("statistics", 13), 5: ("validate", 50)}
     kinds = [elements.get(serial, ("train", 2_500)) for serial in range(1, 6)]
-    return settled(
-        [
-            reserve(serial, kind, elements=length, bytes_per_device=4 * length)
-            for serial, (kind, length) in enumerate(kinds, start=1)
-        ]
-    )
+    return [
+        reserve(serial, kind, elements=length, bytes_per_device=4 * length)
+        for serial, (kind, length) in enumerate(kinds, start=1)
+    ]
+
+
+def sums() -> list[Row]:
+    """Each of them opened."""
+    return settled(reserves())
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Ended:
     folder = RunFolder.create(tmp_path / "runs" / "mine", {"name": "mine"})
-    for row in sums():
-        folder.log_sum(row)
+    write(folder, [planned(row["sum"], row["kind"], row["elements"]) for row in reserves()])
     summary = Summary(
         name="mine",
         simulation=True,

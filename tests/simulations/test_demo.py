@@ -19,6 +19,7 @@ from covey_simulations.report.facts import Beside
 from covey_simulations.settings import SimulationFile
 from covey_simulations.terminal import Job, Stopped
 from sum_rows import reserve, settled
+from written_ledger import planned, write
 
 PACKAGE = Path(str(files("covey_simulations")))
 SECOND = 1_000_000_000
@@ -32,8 +33,7 @@ def finish(job: Job) -> Summary:
         else RunFolder.create(job.path, msgspec.to_builtins(job.file))
     )
     rows = settled([reserve(1, noise=None)])
-    for row in rows:
-        folder.log_sum(row)
+    write(folder, [planned(1, noise=None)])
     folder.log_metrics(
         {"round": 1, "loss": 1.0, "accuracy": 0.5, "devices": 20, "refused": 0, "seconds": 0.1}
     )
@@ -64,7 +64,12 @@ class Runs:
     def __init__(self) -> None:
         self.asked: list[tuple[str, bool, int, bool]] = []
         self.beside: list[str | None] = []
+        self.audited: list[str] = []
         self.stop_in = ""
+
+    def audit_lines(self, folder: Path) -> list[str]:
+        self.audited.append(folder.name)
+        return ["nothing found", "again: covey audit"]
 
     def carry_out(self, job: Job, _console: Console, compared: Beside | None, again: str) -> Summary:
         self.asked.append((job.path.name, job.resuming, job.file.seed, job.file.private_noise))
@@ -82,6 +87,7 @@ class Runs:
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     stand_in = Runs()
     monkeypatch.setattr(demo, "carry_out", stand_in.carry_out)
+    monkeypatch.setattr(demo, "audit_lines", stand_in.audit_lines)
     return stand_in
 
 
@@ -97,7 +103,9 @@ def test_the_run_without_noise_comes_first_and_stands_beside_the_private_one(
     assert runs.beside == [None, BARE]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("first of two: without noise")
+    assert lines[-3:-1] == ["audit       nothing found", "            again: covey audit"]
     assert lines[-1] == str(tmp_path / PRIVATE / "report.html")
+    assert runs.audited == [PRIVATE]
 
 
 def test_seed_and_private_noise_are_both_runs(runs: Runs, tmp_path: Path) -> None:

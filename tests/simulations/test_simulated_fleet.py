@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from covey.arrays import Parameters
 from covey.examples import LocalData
 from covey.identity import public_of
+from covey_io.settings import convert
 from covey_models.zoo.digits import MODEL
 from covey_simulations.data import digits
 from covey_simulations.data.federated import FederatedData
-from covey_simulations.fleet import Fleet, fleet
+from covey_simulations.fleet import Fleet, Setting, fleet
+from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Protection
 from digits_fleet import NOISY, TRAIN, asking, dealt, parameters
 
@@ -28,13 +30,23 @@ def data() -> FederatedData:
 
 
 def made(data: FederatedData, folder: Path, seed: int = 1) -> Fleet:
-    return fleet(data, MODEL, seed, folder)
+    plain = {
+        "name": "small",
+        "seed": seed,
+        "model": {"name": "digits"},
+        "data": {"source": "digits"},
+        "federation": {"rounds": 1, "minimum_devices": 7},
+        "privacy": {"train_multiplier": 1.0, "statistics_multiplier": 1.0, "validate_multiplier": 1.0},
+    }
+    file = convert(plain, SimulationFile, "small.toml")
+    protected = Protection(masks="on", **NOISY)
+    return fleet(Setting(data, MODEL, file, protected, folder, 0, folder / "devices"))
 
 
 def masked_total(found: Fleet, model: Parameters) -> NDArray[np.float64]:
     """The update of one masked, noisy sum."""
-    grid = found.grid()
-    asked = asking(minimum=7, protection=Protection(masks="on", operator=found.operator, **NOISY))
+    grid, bare = found.grid(), replace(found.operator, policy=None, policy_sent=b"")
+    asked = asking(minimum=7, protection=Protection(masks="on", operator=bare, **NOISY))
     question = asked.question(grid, 1, TRAIN, model, sorted(grid.get_node_ids()))
     replies = grid.send_and_receive(question.messages())
     return asked.collect(question, replies).sums["update"]
@@ -54,9 +66,10 @@ def test_every_device_has_an_identity_in_the_roster(data: FederatedData, tmp_pat
 
 
 def test_keys_are_new_for_each_run_and_the_sum_is_the_same(data: FederatedData, tmp_path: Path) -> None:
-    first, second = made(data, tmp_path), made(data, tmp_path)
+    first, second, again = (made(data, tmp_path / name) for name in ("first", "second", "first"))
     assert first.operator.private != second.operator.private
-    other = made(data, tmp_path, seed=2)
+    assert first.operator.private == again.operator.private  # a run that is gone on with is the same fleet
+    other = made(data, tmp_path / "other", seed=2)
     one, same, another = (masked_total(each, parameters()) for each in (first, second, other))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, another)

@@ -1,8 +1,5 @@
 """What a person is told of a round beyond what the coordinator says."""
 
-import json
-from pathlib import Path
-
 from covey_server.coordinator import RoundEnded
 from covey_simulations.run import Watcher
 from sum_rows import Row, abort, reserve, settle
@@ -29,24 +26,18 @@ def ended(number: int, *refused: str) -> RoundEnded:
     return RoundEnded(number, 9, 1.0, None, 20, refused, 0.1)
 
 
-def write(path: Path, *rows: Row) -> None:
-    with path.open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def test_a_sum_that_was_given_up_is_told_once_with_its_round(tmp_path: Path) -> None:
-    told, sums = Told(), tmp_path / "sums.jsonl"
-    watcher = Watcher(told, sums)
+def test_a_sum_that_was_given_up_is_told_once_with_its_round() -> None:
+    told, sums = Told(), list[Row]()
+    watcher = Watcher(told, lambda: list(sums))
     first, lost, second = reserve(1), reserve(1, cohort_number=1), reserve(2)
-    write(sums, first, lost, settle(first), abort(lost))
+    sums += [first, lost, settle(first), abort(lost)]
     watcher.round_ended(ended(1, "node 7: late"))
-    write(sums, second, settle(second))
+    sums += [second, settle(second)]
     watcher.round_ended(ended(2))
     assert [each.refused for each in told.rounds] == [("node 7: late", "a whole sum (train): too few"), ()]
 
 
-def test_what_was_given_up_in_other_rounds_is_not_told(tmp_path: Path) -> None:
-    told, sums = Told(), tmp_path / "sums.jsonl"
-    write(sums, reserve(1), abort(reserve(1)))
-    Watcher(told, sums).round_ended(ended(2))
+def test_what_was_given_up_in_other_rounds_is_not_told() -> None:
+    told = Told()
+    Watcher(told, lambda: [reserve(1), abort(reserve(1))]).round_ended(ended(2))
     assert told.rounds[0].refused == ()

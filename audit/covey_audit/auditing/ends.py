@@ -47,7 +47,7 @@ class End:
         if not isinstance(self.entry, Settle) or not self.possible:
             return None
         members = self.entry.members
-        return Ended(members.survivors, members.sharing, members.noise_left)
+        return Ended(members.survivors, members.sharing)
 
 
 def read(log: Log, reserved: Sequence[Reserved]) -> tuple[dict[str, End], list[Finding]]:

@@ -53,10 +53,7 @@ def test_the_outcomes_and_members_are_those_of_the_machines(audited: Audited) ->
 def test_its_costs_are_those_of_the_spending_that_servers_and_devices_count(audited: Audited) -> None:
     entries = made_ledger.honest().entries
     asked = [Asked.of(from_bytes(each.plan)) for each in entries if isinstance(each, Reserve)]
-    ended = [
-        each.members and Ended(each.members.survivors, each.members.sharing, each.members.noise_left)
-        for each in audited.sums
-    ]
+    ended = [each.members and Ended(each.members.survivors, each.members.sharing) for each in audited.sums]
     (cost,) = audited.costs
     for view, value in (("server", cost.server), ("settled", cost.settled), ("release", cost.release)):
         groups = spending.groups(zip(asked, ended, strict=True), view)  # type: ignore[arg-type]
