@@ -24,7 +24,7 @@ ASKED = Asked(
     masks="on",
     noise=NOISE,
 )
-SUMS = [(ASKED, Ended(12, 12, 0)), (replace(ASKED, sum=2), None)]
+SUMS = [(ASKED, Ended(12, 12)), (replace(ASKED, sum=2), None)]
 
 
 def test_figures_and_words_follow_from_the_sums() -> None:
