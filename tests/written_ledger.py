@@ -23,7 +23,7 @@ NOISE = Noise(mechanism="skellam", variance=1 << 20, removal=False, seeded=True)
 
 
 def planned(serial: int, kind: str = "train", length: int = 100, noise: Noise | None = NOISE) -> Plan:
-    """A sum over twenty devices, of which fourteen must answer; without masks, so vectors are all there is."""
+    """A sum over twenty devices, of which fourteen must answer; without masks, vectors are all there is."""
     plan = make_plan(20, length=length, minimum=14, noise=noise, serial=serial)
     bare = {"masks": "elided", "suite": None, "roster": None}
     return msgspec.structs.replace(plan, task=TASKS[kind], round=serial, **bare)

@@ -85,6 +85,7 @@ def not_covered(reserved: Sequence[Reserved], tuned: Sequence[TuningFacts]) -> I
     if any(each.plan.unit == "example" for each in reserved):
         yield "Several examples of one person, which add up, and examples that overlap."
     yield "What else was computed from the same data outside this ledger."
+    yield "How a released model came about: a plan of its run carried it, no more is shown."
     for each in tuned:
         if each.epsilon is not None:
             yield (
