@@ -1,5 +1,7 @@
 """Entries have one spelling, and the fast one that reading compares with is RFC 8785's."""
 
+import contextlib
+
 import msgspec
 import pytest
 import rfc8785
@@ -66,10 +68,8 @@ def test_a_changed_byte_gives_another_entry_or_none(entry: AnyEntry, data: st.Da
     line = bytearray(encode(entry))
     place = data.draw(st.integers(0, len(line) - 1))
     line[place] ^= data.draw(st.integers(1, 255))
-    try:
+    with contextlib.suppress(ProtocolError):
         assert decode(bytes(line)) != entry
-    except ProtocolError:
-        pass
 
 
 @pytest.mark.parametrize(
