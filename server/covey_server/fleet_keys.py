@@ -16,6 +16,7 @@ from pathlib import Path
 
 from covey.errors import InputError
 from covey.identity import Certificate, Roster, private_pem, public_of, sign_roster
+from covey.ledger.checkpoint import LogTrust
 from covey.ledger.note import Ed25519Signer, Verifier, read_vkey
 from covey.policy.signed import Reviewers
 from covey.secagg.states import Me
@@ -86,7 +87,8 @@ def make_fleet(
         outsiders: Reviewers and witnesses that are known; None to make a key for one of each.
 
     Raises:
-        InputError: The folder is there, or a name is unusable or given twice.
+        InputError: The folder is there, a name is unusable or given twice, or an outsider's key cannot be
+            used. Nothing was written.
     """
     outsiders = outsiders or Outsiders()
     if folder.exists():
@@ -99,13 +101,14 @@ def make_fleet(
     identities = {device: os.urandom(32) for device in sorted(devices)}
     roster = _roster(name, identities, int(time.time()) + days * DAY)
     signed = sign_roster(roster, enrolment)
+    log_key = Ed25519Signer(origin_of(name), log).verifier
+    LogTrust(log_key.name, log_key, tuple(key for key, _ in outsiders.witnesses), 0)
     durable.make_folder(folder, mode=0o700)
     _private(folder / "enrolment" / "enrolment.key", enrolment)
     _private(folder / "operator" / "operator.key", operator)
     _public(folder / "operator" / "enrolment.pub", enrolment)
     durable.replace(folder / "operator" / "roster", signed)
     _private(folder / "operator" / "log.key", log)
-    log_key = Ed25519Signer(origin_of(name), log).verifier
     durable.replace(folder / "operator" / "log.vkey", log_key.vkey.encode() + b"\n")
     witnesses = outsiders.witnesses or (_new_witness(folder / "witness", name, log_key),)
     lines = b"".join(f"{key.vkey} {address}\n".encode() for key, address in witnesses)
