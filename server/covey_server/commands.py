@@ -127,3 +127,48 @@ def policy(  # noqa: PLR0913 - options of a command
         federation, operator, purpose=purpose, days=days, spare=spare, rate_limit=rate_limit, after=after
     )
     typer.echo(text, nl=False)
+
+
+@fleet.command()
+def record(  # noqa: PLR0913 - options of a command
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The fleet's ledger.", show_default=False)],
+    operator: Annotated[
+        Path, typer.Argument(metavar="OPERATOR", help="The operator's folder.", show_default=False)
+    ],
+    *,
+    waiver: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A waiver that reviewers signed: covey audit waive.")
+    ] = None,
+    tuning: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Settings of this run were chosen on the same people's data."),
+    ] = None,
+    epsilon: Annotated[str | None, typer.Option(help="What the search cost, as a decimal.")] = None,
+    delta: Annotated[str | None, typer.Option(help="At this delta.")] = None,
+    audited: Annotated[
+        Path | None, typer.Option(metavar="REPORT", help="The report of an audit of the ledger as it stands.")
+    ] = None,
+    findings: Annotated[int, typer.Option(min=0, help="How many findings the audit had.")] = 0,
+    words: Annotated[str, typer.Option(help="What was tried on what, or what the auditor concluded.")] = "",
+) -> None:
+    """Write a waiver, a search for settings or an audit into the fleet's ledger: one of them at a time.
+
+    \b
+    covey fleet record runs/ledger keys/operator --waiver waiver.signed
+    covey fleet record runs/ledger keys/operator --tuning 4f96f7a513ca53a0 --words "20 rates, on the fleet's data" \\
+                       --epsilon 2 --delta 1e-5
+    covey fleet record runs/ledger keys/operator --audited report.html --words "clean"
+    """  # noqa: D301 - as above
+    from covey_server import recording  # noqa: PLC0415 - as above
+
+    if sum(each is not None for each in (waiver, tuning, audited)) != 1:
+        raise InputError("one thing at a time", hint="give --waiver, or --tuning, or --audited")
+    if waiver is None and not words.strip():
+        raise InputError("what should a reader of the ledger know of it?", hint="add --words")
+    if waiver is not None:
+        entry: recording.AnyEntry = recording.waiver(waiver)
+    elif tuning is not None:
+        entry = recording.tuning(tuning, words, epsilon, delta)
+    else:
+        entry = recording.audited(ledger, audited or Path(), findings, words)
+    typer.echo(f"entry {recording.record(ledger, operator, entry)} of {ledger}, announced")

@@ -33,7 +33,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Text = Annotated[str, msgspec.Meta(max_length=1 << 16)]
 Line = Annotated[str, msgspec.Meta(max_length=2000)]
-Decimal = Annotated[str, msgspec.Meta(pattern=r"\A(0|[1-9]\d{0,8})(\.\d{1,12})?(e-\d{1,2})?\Z")]
+Decimal = Annotated[str, msgspec.Meta(pattern=r"\A(0|[1-9][0-9]{0,8})(\.[0-9]{1,12})?(e-[0-9]{1,2})?\Z")]
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
