@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 from covey import merkle
+from covey.errors import ProtocolError
+from covey.identity import verify
 from covey.secagg.messages import Advertised, Cohort, Deal, Entry, Partners, Survivors, Unmask, encode
-from covey.secagg.stages import Agreeing, Deals, Deliver, Session, Unmasking
+from covey.secagg.stages import Agreeing, Deals, Deliver, Member, Session, Unmasking
 
 
 def ask_to_share(session: Session, tree: merkle.Tree, before: Mapping[str, Advertised]) -> Deliver:
@@ -17,9 +19,21 @@ def ask_to_share(session: Session, tree: merkle.Tree, before: Mapping[str, Adver
     requests = {}
     for position, member in enumerate(session.members):
         known = tuple(entries[place] for place in session.known(position, everyone))
-        own = before.get(member.advert.device)
+        own = _signed_before(member, before)
         requests[member.sender] = encode(Cohort(len(everyone), session.root, position, known, own))
     return Deliver("share", requests)
+
+
+def _signed_before(member: Member, before: Mapping[str, Advertised]) -> Advertised | None:
+    """The member's advert on record; not what its name signed with the key of an earlier enrolment."""
+    found = before.get(member.advert.device)
+    if found is None:
+        return None
+    try:
+        verify(member.identity, "advert", found.body, found.signature, blame=member.advert.device)
+    except ProtocolError:
+        return None
+    return found
 
 
 def ask_for_vectors(session: Session, u2: tuple[int, ...], deals: Deals) -> Deliver:

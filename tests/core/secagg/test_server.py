@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from covey.secagg.messages import (
     Advert,
     Advertised,
     Agreed,
+    Cohort,
     Masked,
     OpenShare,
     Revealed,
@@ -345,3 +347,20 @@ def test_on_a_sparse_graph_a_request_does_not_grow_with_the_cohort() -> None:
         assert (end.total == sums.clear_sum(end.u3)).all()
         sizes.append(max(map(len, sums.requests["masked"].values())))
     assert sizes[1] <= sizes[0] + 20
+
+
+# -- what a device signed before
+
+
+def test_a_device_is_shown_what_it_signed_before_and_not_what_an_earlier_key_of_its_name_did() -> None:
+    """Enrolled anew, it could not take part otherwise: under its new key the old advert does not hold."""
+    body = encode(Advert(b"p" * 32, "d003", b"s" * 32, b"m" * 32, b"c" * 32, 4, b"l" * 32))
+    for index, shown in ((3, True), (4, False)):
+        signed = Advertised(body, sign(identity(index), "advert", body))
+        sums = fleet()
+        sums.begin(set())
+        state = replace(sums.start(), before={"d003": signed})
+        _, effects = server.step(state, sums.replies["advertise"])
+        (deliver,) = [effect for effect in effects if isinstance(effect, server.Deliver)]
+        before = {node: read(data, Cohort).before for node, data in deliver.requests.items()}
+        assert before == {node: signed if shown and node == LIAR else None for node in sums.devices}
