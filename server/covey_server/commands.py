@@ -155,8 +155,8 @@ def record(  # noqa: PLR0913 - options of a command
 
     \b
     covey fleet record runs/ledger keys/operator --waiver waiver.signed
-    covey fleet record runs/ledger keys/operator --tuning 4f96f7a513ca53a0 --words "20 rates, on the fleet's data" \\
-                       --epsilon 2 --delta 1e-5
+    covey fleet record runs/ledger keys/operator --tuning 4f96f7a513ca53a0 \\
+                       --words "20 rates, on the fleet's data" --epsilon 2 --delta 1e-5
     covey fleet record runs/ledger keys/operator --audited report.html --words "clean"
     """  # noqa: D301 - as above
     from covey_server import recording  # noqa: PLC0415 - as above
@@ -166,9 +166,10 @@ def record(  # noqa: PLR0913 - options of a command
     if waiver is None and not words.strip():
         raise InputError("what should a reader of the ledger know of it?", hint="add --words")
     if waiver is not None:
-        entry: recording.AnyEntry = recording.waiver(waiver)
+        number = recording.record(ledger, operator, recording.waiver(waiver))
     elif tuning is not None:
-        entry = recording.tuning(tuning, words, epsilon, delta)
+        number = recording.record(ledger, operator, recording.tuning(tuning, words, epsilon, delta))
     else:
-        entry = recording.audited(ledger, audited or Path(), findings, words)
-    typer.echo(f"entry {recording.record(ledger, operator, entry)} of {ledger}, announced")
+        done = recording.audited(ledger, audited or Path(), findings, words)
+        number = recording.record(ledger, operator, done)
+    typer.echo(f"entry {number} of {ledger}, announced")
