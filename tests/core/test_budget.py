@@ -240,11 +240,11 @@ def test_the_answer_that_just_fits_is_given_and_the_next_is_not(fits: int, digit
 
 
 def test_a_refusal_says_the_number_and_the_cap() -> None:
-    tight = policy(budget__epsilon="2.6")
+    tight = policy(budget__epsilon="2.1")
     told = refused(answered(2, tight), plan(3), "budget", tight)
     would = round_up(independent(3), 3)
     assert told.message == (
-        f"budget: with this answer epsilon would be {would}, the policy allows 2.6 at delta 1e-5"
+        f"budget: with this answer epsilon would be {would}, the policy allows 2.1 at delta 1e-5"
     )
 
 
@@ -457,7 +457,7 @@ def test_what_is_kept_of_a_plan_gives_its_cost_back_to_the_bit() -> None:
 
 
 CAP = "6.5"
-LIMITED: dict[str, Any] = {"budget__epsilon": CAP, "budget__answers": 9, "queries__train__answers": 4}
+LIMITED: dict[str, Any] = {"budget__epsilon": CAP, "budget__answers": 4, "queries__train__answers": 2}
 
 
 class Device(RuleBasedStateMachine):
@@ -495,9 +495,9 @@ class Device(RuleBasedStateMachine):
 
     @rule(
         run=st.sampled_from("ab"),
-        serial=st.integers(1, 6),
+        serial=st.integers(1, 3),
         task=st.sampled_from(["train", "validate"]),
-        z=st.sampled_from([0.7, 2.0, 4.0, 20.0]),
+        z=st.sampled_from([1.0, 2.0, 20.0]),
         cohort=st.integers(0, 1),
         under=st.integers(0, 1),
         kept=st.integers(0, 3),
@@ -547,9 +547,9 @@ class Device(RuleBasedStateMachine):
         assert set(self.left) <= set(budget.reserved)
         alone = Budget(reserved={named: budget.reserved[named] for named in self.left})
         assert budgets.spent(alone, DELTA) <= budgets.spent(budget, DELTA) <= Fraction(CAP)
-        assert len(self.left) <= 9
+        assert len(self.left) <= 4
         trained = [each for each in self.left.values() if isinstance(each.task, Train)]
-        assert len(trained) <= 4
+        assert len(trained) <= 2
 
     @invariant()
     def every_answer_has_a_number_of_its_own(self) -> None:
@@ -568,7 +568,7 @@ class Device(RuleBasedStateMachine):
 
 
 TestAnySequence = Device.TestCase
-TestAnySequence.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAnySequence.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 @given(st.lists(st.sampled_from(ROWS), max_size=8), st.integers(0, 8))
