@@ -17,7 +17,7 @@ from flwr.app import ArrayRecord
 from covey import budget as budgets
 from covey import clear
 from covey import plan as plans
-from covey.arrays import layout_of
+from covey.arrays import Parameters, layout_of
 from covey.budget import Locked, Settled
 from covey.encode import Integers
 from covey.errors import LedgerBehind, MemoryRestored, PlanRefused, ProtocolError
@@ -34,7 +34,7 @@ from covey_client.claims import Claims
 from covey_client.seeds import Seeds
 from covey_io.device_keys import Keys
 from covey_models.training import parameters_of
-from covey_strategies.queries.answer import answer
+from covey_strategies.queries.answer import answer, check
 from covey_strategies.queries.device import Device
 from covey_strategies.wire import Asked, Requested, read_parameters
 
@@ -80,6 +80,10 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     masked: bytes | None
     clear: clear.Answered | None
 
+    def __repr__(self) -> str:
+        """Without the session's secrets."""
+        return "<_Kept>"
+
 
 def begin(participant: Participant, memory: Memory, asked: Asked, check_kind: CheckKind) -> bytes:
     """Answer a plan, or advertise for one.
@@ -116,6 +120,8 @@ def go_on(participant: Participant, memory: Memory, requested: Requested) -> byt
         raise ProtocolError("a request for another plan than the open one", blame="server")
     budget = participant.journal.budget
     budgets.check_open(budget)
+    if state.terms.plan.policy is not None and requested.plan not in budget.reserved:
+        raise PlanRefused("this plan was given up when another one came")
     event = Request(requested.data, max(int(time.time()), budget.clock))
     try:
         stepped = machine.step(participant.keys.me, state, event)
@@ -144,7 +150,7 @@ def _answer(
     kept, digest = _remembered(memory).clear, clear.digest_of(sent)
     if kept is not None and kept.plan == digest:
         return kept.reply
-    vector = _compute(participant, plan, model)
+    vector = _compute(participant, plan, _parameters(participant, plan, model))
     state = clear.answer(plan, sent, vector, participant.seeds.noise(plan))
     participant.claims.claim(Claim(plan.run, plan.sum, "advertise", digest))
     _remember(memory, None, state)
@@ -173,9 +179,10 @@ def _advertise(
         if replied is not None:
             return replied
         claims.check(Claim(plan.run, plan.sum, "advertise", opened.terms.digest))
+        parameters = _parameters(participant, plan, model)
         if opened.appeal is not None:
             _reserve(participant, opened, opened.appeal)
-    vector = _compute(participant, plan, model)
+    vector = _compute(participant, plan, parameters)
     event = Open(
         envelope=opened,
         vector=vector,
@@ -248,9 +255,15 @@ def _tell(participant: Participant, line: str) -> None:
         participant.device.log(" ".join(line.split()))
 
 
-def _compute(participant: Participant, plan: Plan, model: ArrayRecord) -> Integers:
-    started = time.monotonic()
+def _parameters(participant: Participant, plan: Plan, model: ArrayRecord) -> Parameters:
+    """What was sent with the plan, if the plan is one for this device's model; nothing is reserved before."""
     parameters = read_parameters(model, layout_of(parameters_of(participant.device.network)))
+    check(plan, parameters, participant.device)
+    return parameters
+
+
+def _compute(participant: Participant, plan: Plan, parameters: Parameters) -> Integers:
+    started = time.monotonic()
     coins = Stream(participant.seeds.coins(plan))
     vector = answer(plan, parameters, participant.device, coins)
     if participant.pad_seconds and isinstance(plan.task, Gradient):

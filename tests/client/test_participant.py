@@ -16,6 +16,7 @@ from covey import plan as plans
 from covey.errors import StateError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.plan import PolicyReference
+from covey.secagg.messages import Advertised, decode
 from covey.secagg.states import Claim, Me
 from covey_client.app import NOT_SET_UP, REFUSED
 from covey_client.claims import FileClaims, MemoryClaims
@@ -288,6 +289,32 @@ def test_damaged_claims_are_told_to_the_owner_only(capsys: pytest.CaptureFixture
 
     assert refusal(owned(claims=Damaged()), asked(masked(FLEET, **SECRET))) == NOT_SET_UP
     assert "damaged" in capsys.readouterr().err
+
+
+# -- two plans at once
+
+
+def test_a_server_cannot_lock_a_fleet_with_what_was_signed_for_a_later_plan() -> None:
+    """The advert for the second plan counts more than the first one's, and that is no restored disk."""
+    devices = {node: policed_fleet.owned(node, FLEET) for node in NODES}
+    book, grids = LedgerBook(), (BentGrid(devices), BentGrid(devices))
+    exchanges = []
+    for run, grid in zip("ab", grids, strict=True):
+        to = Run(FLEET, book, run).question(VALIDATE)
+        adverts = grid.deliver(to.messages())
+        assert not any(each.has_error() for each in adverts)
+        book.heads.update(dict.fromkeys(NODES, book.ledger.size))
+        exchanges.append((to.exchanges[0], adverts))
+    (first, adverts), (second, later) = exchanges
+    for each in later:
+        shown = decode(read_reply(each), Advertised, blame="test", limit=1000)
+        book.adverts[named(each.metadata.src_node_id)] = shown
+    for reply in grids[0].deliver(first.received(adverts).messages()):
+        assert reply.error.reason == "this plan was given up when another one came"
+    assert not any(each.journal.budget.locked for each in devices.values())
+    book.adverts.clear()
+    for reply in grids[1].deliver(second.received(later).messages()):
+        assert read_reply(reply)
 
 
 # -- how long it takes
