@@ -12,11 +12,13 @@ from flwr.app import Message
 from covey.arrays import digest
 from covey.errors import RoundAborted, StateError, TooFewDevices
 from covey.examples import Examples
+from covey.ledger.checkpoint import claimed
 from covey_io.settings import convert
 from covey_models.evaluation import evaluate
 from covey_models.training import initial, load
 from covey_models.zoo.digits import MODEL
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.ledgers import opened
 from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
 from covey_server.settings import FederationFile
@@ -41,7 +43,7 @@ def file(**tables: dict[str, Any]) -> FederationFile:
     return convert(plain, FederationFile, "a.toml")
 
 
-def coordinator(  # noqa: PLR0913 - every piece of a federation that a test may want otherwise
+def ran(  # noqa: PLR0913 - every piece of a federation that a test may want otherwise
     path: Path,
     decided: FederationFile,
     *,
@@ -50,20 +52,27 @@ def coordinator(  # noqa: PLR0913 - every piece of a federation that a test may 
     grid: InProcessGrid | None = None,
     seeded: bool = True,
     observe: Callable[[RoundEnded], None] = lambda _: None,
-) -> Coordinator:
+) -> Federated:
     """Over three devices; begins a run, or goes on with the one at `path`."""
     fleet = fleet or flock()
-    begun = (path / "run.json").exists()
-    folder = RunFolder.open(path) if begun else RunFolder.create(path, msgspec.to_builtins(decided))
-    return Coordinator(
-        grid=grid or fleet.grid,
-        file=decided,
-        model=MODEL,
-        folder=folder,
-        protection=protection(decided, MODEL, fleet.operator, seeded=seeded),
-        seed=seed,
-        observe=observe,
-    )
+    folder = begun(path, decided)
+    with opened(folder.ledger, None) as ledger:
+        return Coordinator(
+            grid=grid or fleet.grid,
+            file=decided,
+            model=MODEL,
+            folder=folder,
+            ledger=ledger,
+            protection=protection(decided, MODEL, fleet.operator, seeded=seeded),
+            seed=seed,
+            observe=observe,
+        ).run()
+
+
+def begun(path: Path, decided: FederationFile) -> RunFolder:
+    if (path / "run.json").exists():
+        return RunFolder.open(path)
+    return RunFolder.create(path, msgspec.to_builtins(decided))
 
 
 def asked(folder: RunFolder) -> list[dict[str, Any]]:
@@ -72,7 +81,7 @@ def asked(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def federated(path: Path, decided: FederationFile, *, seed: int = 1) -> str:
-    return digest(coordinator(path, decided, seed=seed).run().parameters)
+    return digest(ran(path, decided, seed=seed).parameters)
 
 
 @dataclass
@@ -96,7 +105,7 @@ def whole(path: Path, decided: FederationFile) -> Whole:
         ended.append(each)
         shutil.copytree(path, path.with_name(f"{path.name}-{each.round}"))
 
-    return Whole(path, coordinator(path, decided, observe=observe).run(), ended)
+    return Whole(path, ran(path, decided, observe=observe), ended)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +194,7 @@ def test_a_run_goes_on_from_each_checkpoint_to_the_same_model(
 ) -> None:
     path = run.stopped_after(server_round, tmp_path)
     seen: list[int] = []
-    found = coordinator(path, file(), observe=lambda each: seen.append(each.round)).run()
+    found = ran(path, file(), observe=lambda each: seen.append(each.round))
     assert seen == list(range(server_round + 1, ROUNDS + 1))
     assert digest(found.parameters) == digest(run.result.parameters)
     assert found.validation.confusion.tolist() == run.result.validation.confusion.tolist()
@@ -211,15 +220,17 @@ def test_a_crash_between_the_row_and_the_checkpoint_is_asked_again(run: Whole, t
     assert trained == [1, 2, 2, 3]  # both askings stand
 
 
-@pytest.mark.parametrize("torn", [b"{", b'{"event": "reserve", "sum": 1, "kind": "stat'])
+@pytest.mark.parametrize("torn", [b"{", b'{"kind":"round.reserve","plan":"3gAWp3Zl'])
 def test_a_crash_before_the_first_checkpoint_leaves_nothing_in_the_way(
     run: Whole, tmp_path: Path, torn: bytes
 ) -> None:
     path = tmp_path / "a"
     decided = file()
-    begun = coordinator(path, decided)
-    (path / "sums.jsonl").write_bytes(torn)
-    assert digest(begun.run().parameters) == digest(run.result.parameters)
+    files = begun(path, decided).ledger
+    with opened(files, None):
+        pass
+    files.entries.write_bytes(torn)
+    assert federated(path, decided) == digest(run.result.parameters)
     assert [row["sum"] for row in asked(RunFolder.open(path))] == [1, 2, 3, 4, 5, 6]
 
 
@@ -229,7 +240,7 @@ def test_a_damaged_checkpoint_stops_the_run_and_overwrites_nothing(run: Whole, t
     last.write_bytes(last.read_bytes()[:-1])
     before = {each: each.read_bytes() for each in path.rglob("*") if each.is_file()}
     with pytest.raises(StateError, match=r"round-000002\.ckpt is damaged"):
-        coordinator(path, file()).run()
+        ran(path, file())
     assert {each: each.read_bytes() for each in path.rglob("*") if each.is_file()} == before
 
 
@@ -251,7 +262,7 @@ def asked_nodes(path: Path, decided: FederationFile, seed: int) -> list[tuple[st
         return deliver(told)
 
     grid.push_messages = push  # type: ignore[assignment,method-assign]
-    coordinator(path, decided, seed=seed, grid=grid).run()
+    ran(path, decided, seed=seed, grid=grid)
     return sent
 
 
@@ -276,7 +287,7 @@ def test_cohorts_are_drawn_from_the_seed(tmp_path: Path) -> None:
 
 
 def test_without_standardising_no_statistics_are_asked(tmp_path: Path) -> None:
-    found = coordinator(tmp_path / "a", file(federation={"standardise": False})).run()
+    found = ran(tmp_path / "a", file(federation={"standardise": False}))
     assert found.preprocessing is None
     assert asked(RunFolder.open(tmp_path / "a"))[0]["kind"] == "train"
 
@@ -285,7 +296,7 @@ def test_too_few_devices_stop_the_run_at_the_last_checkpoint(run: Whole, tmp_pat
     path = run.stopped_after(1, tmp_path)
     before = RunFolder.open(path).sum_rows()
     with pytest.raises(TooFewDevices, match="1 devices are connected, the minimum is 2"):
-        coordinator(path, file(), grid=flock([cut(0, 9)]).grid).run()
+        ran(path, file(), grid=flock([cut(0, 9)]).grid)
     saved = RunFolder.open(path).latest()
     assert saved is not None
     assert saved.round == 1
@@ -296,18 +307,18 @@ def test_too_few_devices_stop_the_run_at_the_last_checkpoint(run: Whole, tmp_pat
 def test_a_fleet_without_examples_is_said_at_once(tmp_path: Path) -> None:
     grid = flock([empty(), empty()]).grid
     with pytest.raises(RoundAborted, match="no device has a training example"):
-        coordinator(tmp_path / "a", file(), grid=grid).run()
+        ran(tmp_path / "a", file(), grid=grid)
     assert RunFolder.open(tmp_path / "a").latest() is None
 
 
 def test_a_device_with_spoilt_data_does_not_stop_the_run(tmp_path: Path) -> None:
     fleet = flock([poisoned(dealt()[0], np.nan), *dealt()[1:]])
-    found = coordinator(tmp_path / "a", file(), grid=fleet.grid).run()
+    found = ran(tmp_path / "a", file(), grid=fleet.grid)
     rows = RunFolder.open(tmp_path / "a").rows()
     assert {row["devices"] for row in rows} == {3}
     assert found.validation.confusion.sum() == pytest.approx(sum(SIZES[1:]), abs=1e-4)
     assert len(fleet.logs[2]) == 6
-    expected = coordinator(tmp_path / "b", file(), grid=flock([empty(), *dealt()[1:]]).grid).run()
+    expected = ran(tmp_path / "b", file(), grid=flock([empty(), *dealt()[1:]]).grid)
     assert digest(found.parameters) == digest(expected.parameters)
 
 
@@ -326,7 +337,7 @@ def noisy(*, minimum: int = 2, **privacy: Any) -> FederationFile:
 
 def test_seeded_noise_gives_the_same_model_again_and_the_systems_another(tmp_path: Path) -> None:
     seeded = {federated(tmp_path / name, noisy()) for name in "ab"}
-    private = {digest(coordinator(tmp_path / name, noisy(), seeded=False).run().parameters) for name in "cd"}
+    private = {digest(ran(tmp_path / name, noisy(), seeded=False).parameters) for name in "cd"}
     assert len(seeded) == 1
     assert len(private | seeded) == 3
     assert [row["noise"]["seeded"] for row in asked(RunFolder.open(tmp_path / "c"))] == [False] * 5
@@ -340,7 +351,7 @@ def test_noise_changes_the_model(tmp_path: Path) -> None:
 def test_masks_change_no_number(tmp_path: Path) -> None:
     paths = [tmp_path / "on", tmp_path / "elided"]
     for path, masks in zip(paths, (True, "elided"), strict=True):
-        coordinator(path, noisy(masks=masks, minimum=9), fleet=crowd()).run()
+        ran(path, noisy(masks=masks, minimum=9), fleet=crowd())
     on, elided = (RunFolder.open(path) for path in paths)
     assert without_seconds(on.rows()) == without_seconds(elided.rows())
     saved = [folder.latest() for folder in (on, elided)]
@@ -358,7 +369,10 @@ def test_a_sum_is_reserved_on_disk_before_a_device_is_asked(tmp_path: Path) -> N
 
     def push(messages: list[Message]) -> object:
         told = list(messages)
-        last = RunFolder.open(tmp_path / "a").sum_rows()[-1]
+        folder = RunFolder.open(tmp_path / "a")
+        last, data = folder.sum_rows()[-1], folder.ledger.head()
+        assert data
+        assert claimed(data, blame="test").size == len(folder.ledger.lines()[0])  # and announced
         stage = told[0].metadata.message_type
         stages.append(stage)
         category = {"query": "statistics", "train": "train", "evaluate": "validate"}[stage.partition(".")[0]]
@@ -367,7 +381,7 @@ def test_a_sum_is_reserved_on_disk_before_a_device_is_asked(tmp_path: Path) -> N
 
     grid.push_messages = push  # type: ignore[assignment,method-assign]
     decided = noisy(masks=True, minimum=9)
-    coordinator(tmp_path / "a", decided, fleet=fleet, grid=grid).run()
+    ran(tmp_path / "a", decided, fleet=fleet, grid=grid)
     assert {"query.advertise", "train.share", "evaluate.masked", "train.unmask"} <= set(stages)
 
 
@@ -385,7 +399,7 @@ def test_what_a_crash_cut_short_is_aborted_charged_and_asked_again(tmp_path: Pat
 
     grid.push_messages = crashes  # type: ignore[assignment,method-assign]
     with pytest.raises(KeyboardInterrupt):
-        coordinator(tmp_path / "crashed", decided, grid=grid).run()
+        ran(tmp_path / "crashed", decided, grid=grid)
     assert federated(tmp_path / "crashed", decided) == expected
 
     whole, crashed = (RunFolder.open(tmp_path / name).sum_rows() for name in ("whole", "crashed"))
@@ -412,7 +426,7 @@ def test_what_a_crash_cut_short_is_aborted_charged_and_asked_again(tmp_path: Pat
 def test_a_run_of_several_cohorts_counts_the_costliest_of_a_sum_once(tmp_path: Path) -> None:
     fleet = flock(dealt([6] * 7))
     decided = noisy(largest_cohort=4)  # seven devices: sums over four and over three
-    coordinator(tmp_path / "a", decided, fleet=fleet).run()
+    ran(tmp_path / "a", decided, fleet=fleet)
     folder = RunFolder.open(tmp_path / "a")
     rows = asked(folder)
     assert [(row["cohorts"], row["cohort_number"], row["asked"]) for row in rows[:2]] == [
@@ -429,7 +443,7 @@ def test_a_run_of_several_cohorts_counts_the_costliest_of_a_sum_once(tmp_path: P
 
 def test_too_few_devices_for_masks_are_not_asked(tmp_path: Path) -> None:
     with pytest.raises(TooFewDevices, match="9 devices are connected, the minimum is 10"):
-        coordinator(tmp_path / "a", noisy(masks=True), fleet=flock(dealt([4] * 9))).run()
+        ran(tmp_path / "a", noisy(masks=True), fleet=flock(dealt([4] * 9)))
     assert RunFolder.open(tmp_path / "a").sum_rows() == []
 
 
@@ -440,7 +454,7 @@ def test_dp_sgd_steps_train_a_model(tmp_path: Path) -> None:
         training={"learning_rate": 2.0, "gradient_clip": 1.0, "sampling_rate": 0.5, "expected_batch": 38.0},
         strategy={"name": "fedavg"},
     )
-    coordinator(tmp_path / "a", decided).run()
+    ran(tmp_path / "a", decided)
     folder = RunFolder.open(tmp_path / "a")
     rows = folder.rows()
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
@@ -454,7 +468,7 @@ def test_a_minimum_of_the_rounds_cohort_is_not_one_of_all_devices(tmp_path: Path
     fleet = crowd(16)
     table = {"rounds": 1, "devices_per_round": 10, "minimum_devices": 7, "standardise": False}
     decided = file(federation=table, privacy={"masks": True})
-    coordinator(tmp_path / "a", decided, fleet=fleet).run()
+    ran(tmp_path / "a", decided, fleet=fleet)
     rows = asked(RunFolder.open(tmp_path / "a"))
     assert [(row["kind"], row["asked"], row["minimum"]) for row in rows] == [
         ("train", 10, 7),

@@ -3,14 +3,20 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from covey import plan as plans
 from covey.errors import CoveyError, InputError, StateError
+from covey.ledger import entries
+from covey.ledger.entries import Reserve
 from covey_io import durable
 from covey_server.checkpoint import Checkpoint
-from covey_server.run_folder import RunFolder
+from covey_server.ledgers import opened
+from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.sum_rows import Row
+from digits_fleet import TRAIN, plan_of, question
 
 CONFIG = {"name": "a", "federation": {"rounds": 3}}
 
@@ -196,40 +202,93 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> Non
         folder.latest()
 
 
+def asked(folder: RunFolder, *rounds: int, torn: bytes = b"") -> None:
+    """Sums of the run, as its ledger has them; and what stands after the last."""
+    plan = plan_of(question(TRAIN, [2, 3]))
+    durable.make_folder(folder.ledger.path)
+    for number in rounds:
+        own = msgspec.structs.replace(plan, run=folder.run, sum=number, round=number)
+        line = entries.encode(Reserve(time=1, plan=plans.to_bytes(own), signature=None))
+        durable.append(folder.ledger.entries, line + b"\n")
+    durable.append(folder.ledger.entries, torn)
+
+
+def sums(folder: RunFolder) -> list[tuple[str, int]]:
+    return [(row["event"], row["round"]) for row in folder.sum_rows()]
+
+
 def test_rows_come_back_in_order(tmp_path: Path) -> None:
     folder = created(tmp_path)
     for server_round in (1, 2):
         folder.log_metrics(row(server_round))
-        folder.log_sum({"round": server_round, "kind": "train"})
+        asked(folder, server_round)
     assert folder.rows() == [row(1), row(2)]
     assert [each["kind"] for each in folder.sum_rows()] == ["train", "train"]
+    assert sums(folder) == [("reserve", 1), ("reserve", 2)]
     assert folder.metrics.read_bytes().endswith(b"\n")
 
 
 def test_a_torn_last_line_is_no_row_and_goes_with_a_rewind(tmp_path: Path) -> None:
     folder = created(tmp_path)
-    for log in (folder.metrics, folder.sums):
-        durable.append(log, json.dumps(row(1)).encode() + b"\n")
-        durable.append(log, json.dumps(row(2)).encode()[:9])
-    assert folder.rows() == folder.sum_rows() == [row(1)]
+    durable.append(folder.metrics, json.dumps(row(1)).encode() + b"\n")
+    durable.append(folder.metrics, json.dumps(row(2)).encode()[:9])
+    assert folder.rows() == [row(1)]
     folder.rewind(1)
     folder.log_metrics(row(2))
-    folder.log_sum(row(2))
-    assert folder.rows() == folder.sum_rows() == [row(1), row(2)]
+    assert folder.rows() == [row(1), row(2)]
+
+
+def test_a_torn_last_entry_is_no_sum_and_goes_when_the_ledger_is_opened(tmp_path: Path) -> None:
+    folder = created(tmp_path)
+    with opened(folder.ledger, None):
+        pass
+    asked(folder, 1, torn=b'{"kind":"round.')
+    assert sums(folder) == [("reserve", 1)]
+    folder.rewind(0)  # what was asked is no matter of rounds
+    assert folder.ledger.entries.read_bytes().endswith(b'{"kind":"round.')
+    with opened(folder.ledger, None):
+        assert folder.ledger.entries.read_bytes().endswith(b"}\n")
+    asked(folder, 2)
+    assert sums(folder) == [("reserve", 1), ("reserve", 2)]
 
 
 def test_a_rewind_drops_rounds_without_a_checkpoint_but_no_sum(tmp_path: Path) -> None:
     folder = created(tmp_path)
     for server_round in (1, 2, 3):
         folder.log_metrics(row(server_round))
-        folder.log_sum(row(server_round))
+        asked(folder, server_round)
     folder.rewind(2)
     assert folder.rows() == [row(1), row(2)]
-    assert folder.sum_rows() == [row(1), row(2), row(3)]  # what was asked was asked
+    assert sums(folder) == [("reserve", 1), ("reserve", 2), ("reserve", 3)]  # what was asked was asked
     folder.rewind(0)
     assert folder.rows() == []
-    folder.rewind(0)
-    assert len(folder.sum_rows()) == 3
+    assert len(sums(folder)) == 3
+
+
+def test_a_run_that_asked_nothing_has_no_sums(tmp_path: Path) -> None:
+    assert created(tmp_path).sum_rows() == []
+
+
+def test_runs_that_share_a_ledger_have_sums_of_their_own(tmp_path: Path) -> None:
+    one, two = (RunFolder.create(tmp_path / name, CONFIG, SHARED_LEDGER) for name in "ab")
+    assert one.ledger.path.resolve() == two.ledger.path.resolve() == tmp_path / "ledger"
+    for server_round, folder in enumerate((one, two, one), start=1):
+        asked(folder, server_round)
+    assert sums(RunFolder.open(tmp_path / "a")) == [("reserve", 1), ("reserve", 3)]
+    assert sums(RunFolder.open(tmp_path / "b")) == [("reserve", 2)]
+
+
+def test_a_run_s_own_ledger_is_in_its_folder(tmp_path: Path) -> None:
+    assert created(tmp_path).ledger.path == tmp_path / "a" / "ledger"
+
+
+@pytest.mark.parametrize("line", [b"hello", b"", b'{"kind":"round.reserve"}', b'{"kind":"x","time":1}'])
+def test_a_damaged_ledger_is_named(tmp_path: Path, line: bytes) -> None:
+    folder = created(tmp_path)
+    asked(folder, 1, torn=line + b"\n")
+    with pytest.raises(StateError, match=r"entries\.jsonl is damaged: entry 1: ") as caught:
+        folder.sum_rows()
+    assert "nothing was overwritten" in caught.value.hint
 
 
 def test_a_rewind_drops_a_checkpoint_too_many(tmp_path: Path) -> None:
