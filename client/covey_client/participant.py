@@ -207,18 +207,14 @@ def _check_protected(participant: Participant, opened: Opened) -> None:
 def _reserve(participant: Participant, opened: Opened, appeal: Appeal) -> None:
     """Write down what is going to be answered; first, how what was reserved before has ended.
 
-    The ledger's head is kept even if the plan is refused: an older one will not be believed any more.
+    Head and policy are kept even if the plan is refused: older ones will not be believed any more.
     """
-    journal, digest = participant.journal, plans.digest(opened.sent)
+    journal, digest, policy = participant.journal, plans.digest(opened.sent), appeal.policy
     _settle_earlier(participant, opened.now)
-    seen = budgets.saw(journal.budget, appeal.head)
-    try:
-        budgets.check_policy(journal.budget, appeal.policy)
-        rows = budgets.reserve(journal.budget, opened.terms.plan, digest, appeal.policy, opened.now)
-    except PlanRefused:
-        journal.write(seen)
-        raise
-    journal.write((*seen, *rows))
+    journal.write(budgets.saw(journal.budget, appeal.head))
+    budgets.check_policy(journal.budget, policy)
+    journal.write(budgets.adopts(journal.budget, policy, opened.now))
+    journal.write(budgets.reserve(journal.budget, opened.terms.plan, digest, policy, opened.now))
 
 
 def _settle_earlier(participant: Participant, now: int) -> None:

@@ -241,11 +241,14 @@ def reserve(budget: Budget, plan: Plan, digest: str, policy: OpenedPolicy, now: 
     kind, asked = kind_of(plan), Asked.of(plan)
     _check_counts(budget, policy.policy, kind, now)
     _check_epsilon(budget, policy.policy, asked)
-    row = Reserved(now, digest, policy.sha256, kind, asked)
-    if budget.policy is None or budget.policy.sha256 != policy.sha256:
-        adopted = Adopted(now, policy.sha256, policy.policy.serial, policy.policy.budget.unit)
-        return adopted, row
-    return (row,)
+    return (*adopts(budget, policy, now), Reserved(now, digest, policy.sha256, kind, asked))
+
+
+def adopts(budget: Budget, policy: OpenedPolicy, now: int) -> tuple[Row, ...]:
+    """What to write down of a policy that `check_policy` let pass; nothing if it is in force."""
+    if budget.policy is not None and budget.policy.sha256 == policy.sha256:
+        return ()
+    return (Adopted(now, policy.sha256, policy.policy.serial, policy.policy.budget.unit),)
 
 
 def saw(budget: Budget, head: Witnessed) -> tuple[Row, ...]:

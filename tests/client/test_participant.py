@@ -41,7 +41,7 @@ from digits_fleet import (
     operator,
     question,
 )
-from memory_ledger import REVIEWERS
+from memory_ledger import REVIEWERS, opened
 from policed_fleet import LedgerBook, Run
 from policy_texts import ORIGIN
 
@@ -289,6 +289,26 @@ def test_damaged_claims_are_told_to_the_owner_only(capsys: pytest.CaptureFixture
 
     assert refusal(owned(claims=Damaged()), asked(masked(FLEET, **SECRET))) == NOT_SET_UP
     assert "damaged" in capsys.readouterr().err
+
+
+# -- which policy
+
+
+def test_a_policy_is_in_force_once_it_was_seen_whatever_became_of_the_plan() -> None:
+    """A server shows the newer one once, is refused, and goes back to the one that allows more."""
+    first = policed_fleet.policy()
+    stricter: dict[str, Any] = {"serial": 2, "previous": opened(first).sha256, "budget__epsilon": "0.001"}
+    device, book = owned(), LedgerBook()
+    for run, policy, told in (
+        ("a", first, ""),
+        ("b", policed_fleet.policy(**stricter), "the policy allows 0.001"),
+        ("c", first, "policy 1 after policy 2 came into force"),
+    ):
+        book.policy = policy
+        reply = reply_of(device, Run(FLEET, book, run).question(VALIDATE))
+        book.heads.update(dict.fromkeys(NODES, book.ledger.size))
+        assert reply.has_error() == bool(told)
+        assert not told or told in str(reply.error.reason)
 
 
 # -- two plans at once
