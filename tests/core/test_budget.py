@@ -495,7 +495,7 @@ class Device(RuleBasedStateMachine):
 
     @rule(
         run=st.sampled_from("ab"),
-        serial=st.integers(1, 3),
+        serial=st.integers(1, 4),
         task=st.sampled_from(["train", "validate"]),
         z=st.sampled_from([1.0, 2.0, 20.0]),
         cohort=st.integers(0, 1),
@@ -568,7 +568,7 @@ class Device(RuleBasedStateMachine):
 
 
 TestAnySequence = Device.TestCase
-TestAnySequence.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestAnySequence.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 
 
 @given(st.lists(st.sampled_from(ROWS), max_size=8), st.integers(0, 8))
