@@ -123,7 +123,10 @@ class FileClaims(MemoryClaims):
     def claim(self, claim: Claim) -> None:
         """See `Claims`."""
         with self._held():
+            before = self._kept
             super().claim(claim)
+            if self._kept is before:  # by a process, perhaps, that was killed before it was on the disk
+                durable.sync(self._path)
 
     def check(self, claim: Claim) -> None:
         """See `Claims`."""

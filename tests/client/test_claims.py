@@ -142,6 +142,36 @@ def test_a_claim_is_durable_before_it_counts(tmp_path: Path, monkeypatch: pytest
     assert "after sum 2" in refused(FileClaims(path), claim(1))
 
 
+def test_a_claim_of_a_process_that_was_killed_is_made_durable_before_it_is_relied_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vector that leaves on a claim that a power cut then undoes would be given back to the budget."""
+    path, synced = tmp_path / "claims.json", list[Path]()
+    FileClaims(path).claim(claim(1))
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "sync_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            FileClaims(path).claim(claim(1, stage="masked"))
+    monkeypatch.setattr(durable, "sync_folder", synced.append)
+    FileClaims(path).claim(claim(1, stage="masked"))
+    assert synced == [tmp_path]
+
+
+def test_a_claim_that_another_process_made_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    """Two runs at once: what the one claimed was lost to the other, and its reserve given back."""
+    path = tmp_path / "claims.json"
+    one, other = FileClaims(path), FileClaims(path)
+    one.claim(claim(1, stage="masked", run="a"))
+    other.claim(claim(1, stage="masked", run="b"))
+    for claims in (one, other, FileClaims(path)):
+        for run in "ab":
+            assert "answered before" in refused(claims, claim(1, stage="masked", request=1, run=run))
+
+
 def test_nothing_secret_is_written(tmp_path: Path) -> None:
     path = tmp_path / "claims.json"
     FileClaims(path).claim(claim(1))
