@@ -32,6 +32,11 @@ def trusts(
         yield "The server follows the protocol: the semi-honest-server profile protects from no other."
     if level < 2 and reserved:  # noqa: PLR2004 - as documented
         yield "Who was in each sum is the operator's word; epsilon counts on no more than the plan's minimum."
+    elif reserved:
+        yield (
+            "The settled epsilon is that of the devices in the evidence: a server can open a plan with other"
+            " devices too and show them nowhere. The one against the server holds for them all."
+        )
     if policies.all:
         yield (
             "A sum that is not in this ledger was answered by no device: devices refuse a plan without proof"

@@ -79,6 +79,16 @@ def test_the_burn_down_rises_to_the_whole_cost(audited: Audited) -> None:
     assert cost.by_kind["train"] == pytest.approx(spent[3], rel=1e-12)
 
 
+def test_a_plan_that_was_opened_twice_with_other_devices_is_not_covered_by_what_settled(
+    audited: Audited,
+) -> None:
+    """Nothing shows the second sum; its devices may have had no more noise than the minimum's."""
+    words = "a server can open a plan with other devices too"
+    assert sum(words in each for each in audited.trusts) == 1
+    made = replace(made_ledger.honest(), evidence={})
+    assert not any(words in each for each in audit(made.material, made.anchors, libraries=False).trusts)
+
+
 def test_every_kind_is_counted_against_what_the_policy_allows(audited: Audited) -> None:
     (cost,) = audited.costs
     assert [(each.kind, each.sums, each.allowed) for each in cost.asked] == [
