@@ -16,7 +16,7 @@ import msgspec
 
 from covey import budget as budgets
 from covey.budget import Budget, Locked, Row
-from covey.errors import PlanRefused, StateError
+from covey.errors import StateError
 from covey_io import durable
 from covey_io.lock import held
 
@@ -75,19 +75,17 @@ class FileJournal(MemoryJournal):
         self._path = path
         self._counter = counter
         self._is_held = False
-        with self._locked(None):  # a row that another process is writing must not be taken for a torn one
+        with self.held():  # a row that another process is writing must not be taken for a torn one
             pass
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """See `Journal`; what another process wrote meanwhile is read."""
-        with self._locked(PlanRefused("this device is answering another plan")):
-            yield
+        """See `Journal`; what another process wrote meanwhile is read.
 
-    @contextmanager
-    def _locked(self, refusal: PlanRefused | None) -> Iterator[None]:
+        It waits: nobody keeps it longer than a plan takes to check, and each message begins by reading it.
+        """
         durable.make_folder(self._path.parent)
-        with held(self._path.with_name(f".{self._path.name}.lock"), refusal):
+        with held(self._path.with_name(f".{self._path.name}.lock"), None):
             self._is_held = True
             try:
                 self._load()
@@ -100,7 +98,7 @@ class FileJournal(MemoryJournal):
         if not rows:
             return
         if not self._is_held:
-            with self._locked(None):
+            with self.held():
                 self.write(rows)
             return
         durable.append(self._path, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
