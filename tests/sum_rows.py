@@ -9,7 +9,7 @@ from covey.accounting import Event, Skellam
 from covey_audit.accountants import with_dp_accounting
 
 Row = dict[str, Any]
-View = Literal["server", "release"]
+View = Literal["server", "settled", "release"]
 
 
 def noise(variance: int = 1 << 20, **changes: Any) -> Row:
@@ -81,9 +81,12 @@ def _event(row: Row, end: Row | None, view: View) -> Skellam:
     variance = row["noise"]["variance"]
     if view == "release" and end is not None:
         variance = _left(row, end)
-    elif view == "server" and row["masks"] == "none":
+    elif view != "release" and row["masks"] == "none":
         most = row["asked"] if row["noise"]["removal"] else row["minimum"]
         variance = ceil(variance / (most - row["corrupt"]))
+    elif view == "settled" and end is not None and not row["noise"]["removal"]:
+        honest = end["devices"] - row["corrupt"]
+        variance = sum(ceil(variance / (row["minimum"] - row["corrupt"])) for _ in range(honest))
     return Skellam(row["norm"], row["elements"], variance, row["sampling_rate"])
 
 
