@@ -102,7 +102,6 @@ def participant_of_node(context: Context) -> Participant:
     """
     model = find(_text(context, "model"))
     path = Path(_text(context, "data"))
-    device = Device(path.stem, model, FileData(path, model.classes), secrets.randbits(62), _to_stderr)
     folder = Path(_text(context, "keys")) if "keys" in context.node_config else None
     unprotected = context.node_config.get("unprotected", False)
     if not isinstance(unprotected, bool):  # the text "false" would count as true
@@ -111,7 +110,10 @@ def participant_of_node(context: Context) -> Participant:
         raise ConfigError(
             "node configuration", "keys", "name the folder of the device's keys, or set unprotected=true"
         )
-    claims = FileClaims((folder or path.parent / f"{path.stem}-claims") / "claims.json")
+    memory = folder or path.parent / f"{path.stem}-claims"
+    claims = FileClaims(memory / "claims.json")
+    data = FileData(path, model.classes, memory / f"{path.stem}.split.json")
+    device = Device(path.stem, model, data, secrets.randbits(62), _to_stderr)
     keys = None if folder is None else read_keys(folder)
     counter = Path(_text(context, "counter")) if "counter" in context.node_config else None
     journal = MemoryJournal() if folder is None else FileJournal(folder / "budget.jsonl", counter)

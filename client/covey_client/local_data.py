@@ -2,7 +2,8 @@
 
 Arrays: `x`, floats of shape (n, *input_shape), axis 1 the channels; `y`, whole numbers of shape (n,); and, if
 the device has a test part of its own, `held_x` and `held_y`. Without them the last quarter in order is held
-out. Nothing in the file is ever run: pickled arrays are refused.
+out; of a file that grows, the last quarter of what is new (`covey_client.split`). Nothing in the file is ever
+run: pickled arrays are refused.
 """
 
 import zipfile
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from covey.errors import DataError
 from covey.examples import Examples, Floats, Labels, LocalData
+from covey_client.split import divided, indices, kept_division
 
 _REQUIRED: Final = frozenset({"x", "y"})
 _HELD_OUT: Final = frozenset({"held_x", "held_y"})
@@ -32,14 +34,16 @@ class FileData:
     Attributes:
         path: The `.npz` file.
         classes: Labels lie below this.
+        split: Where it is kept which examples are held out; None for a file that never changes.
     """
 
     path: Path
     classes: int
+    split: Path | None = None
 
     @cached_property
     def _local(self) -> LocalData:
-        return read(self.path, self.classes)
+        return read(self.path, self.classes, self.split)
 
     @property
     def train(self) -> Examples:
@@ -52,29 +56,33 @@ class FileData:
         return self._local.held_out
 
 
-def read(path: Path, classes: int) -> LocalData:
+def read(path: Path, classes: int, split: Path | None = None) -> LocalData:
     """One device's examples.
 
     Args:
         path: The file.
         classes: Labels lie below this.
+        split: Where it is kept which examples are held out; None for a file that never changes.
 
     Raises:
-        DataError: Names the file and the array: missing, empty, not finite, or labelled out of range.
+        DataError: Names the file and the array: missing, empty, not finite, or labelled out of range; or the
+            file has become shorter than it was.
     """
     arrays = _arrays(path)
     examples = _examples(path, arrays, "x", "y", classes)
     if "held_x" in arrays:
         return LocalData(examples, _examples(path, arrays, "held_x", "held_y", classes))
-    return _hold_out_last_quarter(path, examples)
+    return _hold_out(path, examples, split)
 
 
-def _hold_out_last_quarter(path: Path, examples: Examples) -> LocalData:
-    cut = len(examples) * 3 // 4
-    if not cut:
+def _hold_out(path: Path, examples: Examples, split: Path | None) -> LocalData:
+    """The last quarter in order, of each stretch of examples that came together."""
+    if len(examples) == 1:
         raise DataError(f"{path}: x: one example, expected two or more", hint="one of them is held out")
-    index = np.arange(len(examples))
-    return LocalData(examples.take(index[:cut]), examples.take(index[cut:]))
+    count = len(examples)
+    stretches = divided((), count) if split is None else kept_division(split, path, count)
+    trained, held_out = indices(stretches)
+    return LocalData(examples.take(trained), examples.take(held_out))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

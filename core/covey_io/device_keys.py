@@ -8,6 +8,7 @@ salt               a secret of its own, hexadecimal: with it the device proves i
 else reviewers.json     who sign policies; a device without it answers only what its owner lets it answer
 unprotected claims.json        what it never does twice; see `covey_client.claims`
 budget.jsonl       what it has reserved, seen and answered; see `covey_client.budget`
+NAME.split.json    which of its examples are held out, for ever; see `covey_client.split`
 """
 
 from dataclasses import dataclass, field
