@@ -208,7 +208,8 @@ def _every_finding() -> Audited:
 
 
 def _audit(found: Made) -> Audited:
-    return audit(found.material, found.anchors, libraries=False)
+    anchors = replace(found.anchors, witnessed=found.checkpoint)
+    return audit(found.material, anchors, libraries=False)
 
 
 def hostile(value: Any, *, name: str = "") -> Any:

@@ -346,10 +346,16 @@ class Audited:
     def certified(self) -> bool:
         """Whether the ε against the server may be relied upon, given what is trusted.
 
-        A finding that is waived counts here all the same: reviewers accept a fault, they do not undo it.
+        A finding that is waived counts here all the same: reviewers accept a fault, they do not undo it. Nor
+        is a ledger relied upon whose end no witness vouches for: the dearest sums may have been cut off.
         """
         broken = any(each.severity == "critical" or each.waived for each in self.findings)
-        return self.level > 0 and not self.simulation and not broken
+        return self.level > 0 and not self.simulation and not broken and self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a witness's own checkpoint was compared: nothing was cut off at the end."""
+        return all(each.code != "no-witness-asked" for each in self.findings)
 
     @property
     def exit_status(self) -> Literal[0, 1]:

@@ -12,6 +12,7 @@ from covey.ledger.entries import Abort, Settle
 from covey.plan import Gradient, Plan
 from covey.policy.checking import kind_of
 from covey_audit.entry_words import Line
+from covey_audit.report.words import visible
 
 FORMAT: Final = "covey-ledger-export/1"
 COLUMNS: Final = (
@@ -85,7 +86,7 @@ def _rows(lines: Sequence[Line]) -> Iterator[dict[str, object]]:
     for line in lines:
         if line.plan is not None:
             asked, ended = _asked(line, line.plan), _ended(ends.get(line.digest))
-            yield {name: _cell(value) for name, value in (asked | ended).items()}
+            yield {name: visible(_cell(value)) for name, value in (asked | ended).items()}
 
 
 def _ends(lines: Sequence[Line]) -> dict[str, Line]:

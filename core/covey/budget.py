@@ -298,7 +298,7 @@ def _check_counts(budget: Budget, policy: Policy, kind: QueryKind, now: int) -> 
 def _check_epsilon(budget: Budget, policy: Policy, asked: Asked) -> None:
     cap, delta = exact(policy.budget.epsilon), float(exact(policy.budget.delta))
     total = _cost((*(each.asked for each in budget.reserved.values()), asked), delta)
-    if total > cap:
+    if not total <= cap:  # what cannot be compared is refused, too
         raise PlanRefused(
             f"budget: with this answer epsilon would be {round_up(total, DIGITS)},"
             f" the policy allows {policy.budget.epsilon} at delta {policy.budget.delta}"

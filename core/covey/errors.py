@@ -92,7 +92,11 @@ class MemoryRestored(ProtocolError):  # noqa: N818 - what happened
     """A device's memory is older than what it has signed: its disk was restored or cloned."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, blame="local", hint="enrol the device anew: its budget cannot be known")
+        super().__init__(
+            message,
+            blame="local",
+            hint="tell the reviewers, then enrol the device anew: what it has spent cannot be known",
+        )
 
 
 class RoundAborted(CoveyError):  # noqa: N818 - an outcome of a round

@@ -219,7 +219,7 @@ def _epsilon(sums: list[Sum], delta: float, view: View) -> Epsilon:
 def _left(asked: Asked, noise: Noise, end: Ended) -> int:
     """The variance of all survivors' noise in an opened sum: more than the server's view may count on.
 
-    Noise that should have been taken off and was not is left out: nobody but the server knows that it is there.
+    Noise that should have been taken off and was not is left out: only the server knows that it is there.
     """
     shares, stay = _shares(asked, noise, end.sharing), end.sharing - end.devices + 1
     return int(end.devices * sum(shares[:stay]))

@@ -138,7 +138,10 @@ def test_the_readers_policy_and_earlier_checkpoint(folder: Path, keys: list[str]
 
 
 def test_a_witnesss_folder_is_asked(folder: Path, tmp_path: Path, keys: list[str]) -> None:
-    witness = WitnessFolder.make(tmp_path / "w", "w.example", (made_ledger.LOG.verifier,))
+    WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (made_ledger.LOG.verifier,))
+    (tmp_path / "w" / "witness.key").write_text(policy_texts.WITNESS.hex())
+    (tmp_path / "w" / "witness.vkey").write_text(made_ledger.WITNESS.vkey)
+    witness = WitnessFolder.open(tmp_path / "w")
     given = [*keys[:4], "--witnessed", str(tmp_path / "w")]
     with pytest.raises(CoveyError, match="has never seen ledger"):
         run(folder, *given)
@@ -283,7 +286,7 @@ def test_a_self_check_takes_the_runs_own_and_certifies_nothing(tmp_path: Path) -
     (path / "keys").mkdir()
     (path / "keys" / "reviewer.vkey").write_text(made_ledger.REVIEWER.verifier.vkey)
     (path / "keys" / "enrolment.pub").write_text(public_of(ENROLMENT).hex())
-    facts = json.loads(run(path, "--self-check", "--json").stdout)
+    facts = json.loads(run(path, "--self-check", "--json", status=1).stdout)
     assert {each["code"] for each in facts["findings"]} == {"self-check", "no-witness-asked"}
     assert (facts["certified"], facts["level"]) == (False, 0)
     assert facts["trusts"][0].startswith("NOTHING OF YOUR OWN")
@@ -316,7 +319,9 @@ def test_a_waiver_that_is_written_is_one_that_counts(tmp_path: Path) -> None:
     entry = ledger.Waiver(time=NOW + 1000, note=out.read_text())
     again = made.resealed([*made.entries, entry])
     reviewer = made_ledger.REVIEWER.verifier.vkey
-    printed = run(again.write(tmp_path / "again"), "--reviewer", reviewer).stdout
+    (tmp_path / "seen").write_bytes(again.checkpoint or b"")
+    given = ["--reviewer", reviewer, "--witnessed", tmp_path / "seen"]
+    printed = run(again.write(tmp_path / "again"), *given).stdout
     assert "accepted: reviewer.example: Ours." in printed
 
 

@@ -31,19 +31,31 @@ class Signed:
     signers: tuple[str, ...]
 
 
-def apply(
-    found: Sequence[Finding], log: Log, origin: str, lines: Sequence[bytes], anchors: Anchors
-) -> list[Finding]:
+@dataclass(frozen=True)
+class Ledger:
+    """What a waiver must be about, and who must have signed it.
+
+    Attributes:
+        origin: The ledger's name.
+        lines: Its entries as they stand there.
+        signatures: Of so many reviewers the policy needs one: a waiver needs no fewer.
+    """
+
+    origin: str
+    lines: Sequence[bytes]
+    signatures: int
+
+
+def apply(found: Sequence[Finding], log: Log, ledger: Ledger, anchors: Anchors) -> list[Finding]:
     """Findings, with those that a signed waiver accepts turned into notes.
 
     Args:
         found: Before waivers.
         log: The entries.
-        origin: The ledger's.
-        lines: The entries as they stand there.
+        ledger: That they are of.
         anchors: Whose signatures count.
     """
-    waivers, faults = _read(log, origin, lines, anchors)
+    waivers, faults = _read(log, ledger, anchors)
     last = max((index for index, entry in log.entries if isinstance(entry, Reserve)), default=-1)
     used: set[int] = set()
     after: list[Finding] = []
@@ -66,33 +78,32 @@ def _why_not(one: Signed, last: int) -> str:
     return f"and entry {last} asked for more since" if outdated else "which was not found there"
 
 
-def _read(
-    log: Log, origin: str, lines: Sequence[bytes], anchors: Anchors
-) -> tuple[list[Signed], list[Finding]]:
+def _read(log: Log, ledger: Ledger, anchors: Anchors) -> tuple[list[Signed], list[Finding]]:
     signed: list[Signed] = []
     faults: list[Finding] = []
     for index, entry in log.entries:
         if not isinstance(entry, Waiver):
             continue
         try:
-            signed.append(_verified(index, entry, anchors))
+            signed.append(_verified(index, entry, ledger.signatures, anchors))
         except ProtocolError as error:
             faults.append(finding("waiver-unsigned", f"ignored: {error.message}", index))
             continue
-        for fault in _misplaced(signed[-1], origin, lines):
+        for fault in _misplaced(signed[-1], ledger.origin, ledger.lines):
             faults.append(finding("waiver-unsigned", f"ignored: {fault}", index))
             signed.pop()
             break
     return signed, faults
 
 
-def _verified(index: int, entry: Waiver, anchors: Anchors) -> Signed:
+def _verified(index: int, entry: Waiver, signatures: int, anchors: Anchors) -> Signed:
     if anchors.reviewers is None:
         raise ProtocolError("you gave no reviewer's key to check it by", blame="local")
     read = note.parse(entry.note.encode(), blame="operator")
     signers = note.holders(read, anchors.reviewers.keys, blame="operator")
-    if len(signers) < anchors.reviewers.threshold:
-        words = f"{len(signers)} of {anchors.reviewers.threshold} reviewers signed it"
+    needed = max(anchors.reviewers.threshold, signatures)
+    if len(signers) < needed:
+        words = f"{len(signers)} of {needed} reviewers signed it"
         raise ProtocolError(words, blame="operator")
     return Signed(index, parse(read.text, blame="operator"), tuple(each.name for each in signers))
 

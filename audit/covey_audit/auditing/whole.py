@@ -73,7 +73,8 @@ def audit(
     if simulated:
         found.append(finding("simulation", "policy, roster or noise say that the fleet is simulated"))
     origin = newest.checkpoint.origin if newest.checkpoint else ""
-    found = waivers.apply(found, log, origin, material.lines, anchors)
+    signatures = policy.newest.policy.signatures if policy.newest else 1
+    found = waivers.apply(found, log, waivers.Ledger(origin, material.lines, signatures), anchors)
     times = [entry.time for _, entry in log.entries]
     return Audited(
         source=material.source,

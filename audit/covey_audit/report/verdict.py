@@ -40,6 +40,8 @@ def verdict(audited: Audited) -> Verdict:
         return _simulated(audited)
     if any(each.waived for each in audited.findings):
         return _accepted(audited)
+    if audited.level and not audited.is_whole:
+        return _unwitnessed(audited)
     return _certified(audited) if audited.level else _unanchored(audited)
 
 
@@ -106,6 +108,14 @@ def _unanchored(audited: Audited) -> Verdict:
         else "Nothing shows that this ledger's policy is the one that you or your reviewers signed."
     )
     said = f"{why} By its own plans its sums cost {_each(audited)}; that is the operator's word."
+    return Verdict("caution", "No ε is certified", said + _more(audited))
+
+
+def _unwitnessed(audited: Audited) -> Verdict:
+    said = (
+        "No witness was asked how long this ledger is: its end may have been cut off, with the sums in it."
+        f" What is left of it costs {_each(audited)}."
+    )
     return Verdict("caution", "No ε is certified", said + _more(audited))
 
 

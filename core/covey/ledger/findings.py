@@ -147,9 +147,10 @@ KINDS: Final[dict[str, Kind]] = {
         "ask which clock the writer goes by: validity and rate limits rest on these dates",
     ),
     "no-witness-asked": Kind(
-        "note",
+        "warning",
         "No checkpoint from a witness was compared: a ledger cut short and signed again would look complete.",
         "get the witness's latest checkpoint from the witness and give it as --witnessed",
+        waivable=False,
     ),
     # Policies
     "no-key-of-yours": Kind(

@@ -23,6 +23,7 @@ from covey.secagg.messages import Envelope, Proofs, decode, encode
 from covey.secagg.terms import Terms
 
 LIMIT: Final = 10 << 20
+MOST_ENTRIES: Final = 1 << 40
 
 
 class Head(Protocol):
@@ -163,6 +164,8 @@ def _appeal(envelope: Envelope, proofs: Proofs, trust: Trust) -> Appeal:
 def _check_grown(head: Witnessed, proofs: Proofs, trust: Trust) -> None:
     """The ledger has only grown since the device saw it last."""
     now, seen = head.checkpoint, trust.seen.get(head.checkpoint.origin)
+    if now.size > MOST_ENTRIES:  # no proof could name it as the size it begins from
+        raise PlanRefused(f"a ledger of {now.size} entries")
     size, root = (0, merkle.EMPTY_ROOT) if seen is None else (seen.size, bytes.fromhex(seen.root))
     if now.size < size:
         raise PlanRefused(f"a ledger of {now.size} entries, this device has seen {size}: it was rolled back")

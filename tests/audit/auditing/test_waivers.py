@@ -7,10 +7,12 @@ import pytest
 
 import made_ledger
 from covey.ledger import entries as ledger
+from covey.ledger.findings import finding
 from covey.ledger.note import Ed25519Signer, signed
 from covey.ledger.waiver import Accepted
 from covey_audit.audited import Audited
-from covey_audit.auditing import Anchors, audit
+from covey_audit.auditing import Anchors, audit, waivers
+from covey_audit.auditing.structure import Log
 from made_ledger import ORIGIN, REVIEWER, STRANGER, TRAIN, Made, plan_of
 from secagg_fleet import NOW
 
@@ -19,14 +21,19 @@ WORDS = "Three learning rates on ten people of ours."
 
 
 def tuned() -> Made:
-    """A ledger whose only fault is that tuning has no price; unwitnessed, for it is sealed anew."""
+    """A ledger whose only fault is that tuning has no price."""
     made = made_ledger.honest().edited(TUNING, epsilon=None, delta=None)
-    return replace(made, anchors=replace(made.anchors, witnessed=None))
+    return witnessed(made)
+
+
+def witnessed(made: Made) -> Made:
+    """As if the witness had seen no other ledger."""
+    return replace(made, anchors=replace(made.anchors, witnessed=made.checkpoint))
 
 
 def waived(made: Made, accepted: Accepted, signer: Ed25519Signer = REVIEWER) -> Made:
     entry = ledger.Waiver(time=NOW + 1000, note=signed(accepted.text, signer).decode())
-    return made.resealed([*made.entries, entry])
+    return witnessed(made.resealed([*made.entries, entry]))
 
 
 def examined(made: Made) -> Audited:
@@ -143,3 +150,16 @@ def test_evidence_of_sums_elsewhere_cannot_be_waived() -> None:
     hidden = replace(made, evidence={**made.evidence, "0" * 64: b""})
     seen = codes(examined(waived(hidden, accept(hidden, "evidence-orphaned", None))))
     assert {("critical", "evidence-orphaned"), ("warning", "waiver-unsigned")} <= seen
+
+
+def test_a_waiver_needs_as_many_reviewers_as_the_policy() -> None:
+    made = made_ledger.honest()
+    ledgers = waivers.Ledger(ORIGIN, made.lines, 2)
+    accepted = accept(made)
+    entry = ledger.Waiver(time=NOW, note=signed(accepted.text, REVIEWER).decode())
+    log = Log(((15, entry),))
+    found = waivers.apply([finding("tuning-unaccounted", "no price", TUNING)], log, ledgers, made.anchors)
+    assert not any(each.waived for each in found)
+    assert "1 of 2 reviewers signed it" in next(
+        each.words for each in found if each.code == "waiver-unsigned"
+    )

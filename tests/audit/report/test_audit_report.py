@@ -163,7 +163,7 @@ def test_a_simulation_is_called_one_wherever_a_figure_stands() -> None:
 def test_findings_come_by_weight_with_entry_and_next_step() -> None:
     text = rendered("overspent").text
     places = [
-        text.index(code) for code in ("budget-exceeded", "answers-exceeded", "evidence-missing", "no-witness")
+        text.index(code) for code in ("budget-exceeded", "answers-exceeded", "evidence-missing", "tuning-un")
     ]
     assert places == sorted(places)
     assert "critical budget-exceeded in entry 16" in text
