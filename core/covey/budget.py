@@ -128,6 +128,8 @@ class Budget:
         reserved: What is spent, by plan.
         unsettled: Plans whose end is not known.
         counter: Reserves in the device's whole life, also those that were released.
+        times: When each kind was reserved for, Unix seconds, also what was released: training costs the
+            device something even if no answer leaves it.
         locked: Why nothing is answered any more; empty while it is.
     """
 
@@ -136,6 +138,7 @@ class Budget:
     reserved: dict[str, Reserved] = field(default_factory=dict)
     unsettled: frozenset[str] = frozenset()
     counter: int = 0
+    times: dict[QueryKind, tuple[int, ...]] = field(default_factory=dict)
     locked: str = ""
 
     @property
@@ -153,12 +156,20 @@ class _Tally:
     reserved: dict[str, Reserved]
     unsettled: set[str]
     counter: int
+    times: dict[QueryKind, list[int]]
     locked: str
 
     @classmethod
     def of(cls, budget: Budget) -> "_Tally":
-        reserved, seen = dict(budget.reserved), dict(budget.seen)
-        return cls(budget.policy, seen, reserved, set(budget.unsettled), budget.counter, budget.locked)
+        return cls(
+            policy=budget.policy,
+            seen=dict(budget.seen),
+            reserved=dict(budget.reserved),
+            unsettled=set(budget.unsettled),
+            counter=budget.counter,
+            times={kind: list(times) for kind, times in budget.times.items()},
+            locked=budget.locked,
+        )
 
     def add(self, row: Row) -> None:
         match row:
@@ -170,6 +181,7 @@ class _Tally:
                 self.reserved[row.plan] = row
                 self.unsettled.add(row.plan)
                 self.counter += 1
+                self.times.setdefault(row.kind, []).append(row.time)
             case Settled():
                 self.unsettled.discard(row.plan)
                 if row.outcome == "released":
@@ -179,7 +191,13 @@ class _Tally:
 
     def budget(self) -> Budget:
         return Budget(
-            self.policy, self.seen, self.reserved, frozenset(self.unsettled), self.counter, self.locked
+            policy=self.policy,
+            seen=self.seen,
+            reserved=self.reserved,
+            unsettled=frozenset(self.unsettled),
+            counter=self.counter,
+            times={kind: tuple(times) for kind, times in self.times.items()},
+            locked=self.locked,
         )
 
 
@@ -280,18 +298,16 @@ def _check_counts(budget: Budget, policy: Policy, kind: QueryKind, now: int) -> 
         raise PlanRefused(
             f"budget: {len(budget.reserved)} answers were given, the policy allows {most} in all"
         )
-    times = [each.time for each in budget.reserved.values() if each.kind == kind]
-    if len(times) >= query.answers:
-        raise PlanRefused(
-            f"budget: {len(times)} answers to {kind} were given, the policy allows {query.answers}"
-        )
+    given = sum(each.kind == kind for each in budget.reserved.values())
+    if given >= query.answers:
+        raise PlanRefused(f"budget: {given} answers to {kind} were given, the policy allows {query.answers}")
     limit = rate(query)
     if limit is not None:
         count, seconds = limit
-        lately = sum(time > now - seconds for time in times)
+        lately = sum(time > now - seconds for time in budget.times.get(kind, ()))
         if lately >= count:
             raise PlanRefused(
-                f"rate: {lately} answers to {kind} within {seconds} s, the policy allows {query.rate_limit}"
+                f"rate: {lately} times {kind} within {seconds} s, the policy allows {query.rate_limit}"
             )
 
 

@@ -195,7 +195,7 @@ def test_a_rate_holds_in_every_window(limit: str, seconds: int) -> None:
     for later in (10, seconds - 1):
         refused(budget, plan(3), f"within {seconds} s, the policy allows {limit}", slow, NOW + later)
     budget = spend(budget, plan(3), slow, NOW + seconds)
-    refused(budget, plan(4), "rate: 2 answers", slow, NOW + seconds + 9)
+    refused(budget, plan(4), "rate: 2 times validate", slow, NOW + seconds + 9)
     spend(budget, plan(4), slow, NOW + seconds + 10)
 
 
@@ -203,7 +203,7 @@ def test_a_rate_is_of_one_kind() -> None:
     slow = policy(queries__validate__rate_limit="1 per day")
     budget = spend(Budget(), plan(1), slow)
     spend(budget, plan(2, "train"), slow)
-    refused(budget, plan(2), "rate: 1 answers to validate", slow)
+    refused(budget, plan(2), "rate: 1 times validate", slow)
 
 
 def test_a_clock_that_is_put_back_frees_no_rate() -> None:
@@ -328,7 +328,7 @@ def test_one_cohort_of_a_sum_is_answered() -> None:
 
 
 def test_what_was_released_is_free_and_counted_all_the_same() -> None:
-    few = policy(budget__answers=1, queries__validate__rate_limit="1 per day")
+    few = policy(budget__answers=1)
     rows = budgets.reserve(Budget(), plan(1), digest(plan(1)), few, NOW)
     budget = budgets.read([*rows, Settled(NOW, digest(plan(1)), "released")])
     assert (budget.reserved, budget.unsettled, budget.counter) == ({}, frozenset(), 1)
@@ -336,6 +336,14 @@ def test_what_was_released_is_free_and_counted_all_the_same() -> None:
     budget = spend(budget, plan(2), few)
     assert budget.counter == 2
     refused(budget, plan(3), "1 answers were given", few)
+
+
+def test_asking_without_ever_taking_an_answer_counts_as_asking() -> None:
+    """Else a server could let a device train without end."""
+    slow = policy(queries__validate__rate_limit="1 per day")
+    rows = budgets.reserve(Budget(), plan(1), digest(plan(1)), slow, NOW)
+    budget = budgets.read([*rows, Settled(NOW, digest(plan(1)), "released")])
+    refused(budget, plan(2), "rate: 1 times validate within 86400 s", slow)
 
 
 def test_what_was_answered_stays_spent() -> None:
