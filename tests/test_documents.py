@@ -4,16 +4,17 @@ import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
+from covey.ledger.entries import AnyEntry, Sets
 from covey.planner.cohort import Assumptions, cohort_for
 from covey_io import settings
-from covey_server.book import reserve_row
 from covey_server.privacy import protection
 from covey_server.settings import FederationFile
+from covey_server.sum_rows import reserve_row
 from covey_server.summary import Summary
 from covey_simulations.settings import SimulationFile
 from covey_simulations.world import resolve
@@ -54,9 +55,16 @@ def test_the_runs_page_has_every_event_of_a_sum_and_every_key_of_it() -> None:
     page = (ROOT / "docs/runs.md").read_text("utf-8")
     fleet = crowd()
     plan = plan_of(question(TRAIN, list(fleet.devices), minimum=9, protection=masked(fleet)))
-    settle = {field.name for field in fields(Settled)} - {"total", "sets"}
-    words = {*reserve_row(plan), *settle, "u1", "reason", "reserve", "settle", "abort"}
+    settle = {field.name for field in fields(Settled)} - {"total"}
+    words = {*reserve_row(plan), *settle, *Sets.__struct_fields__, "reason", "reserve", "settle", "abort"}
     assert not [word for word in words if f"`{word}`" not in page]
+
+
+def test_the_runs_page_has_every_kind_of_entry() -> None:
+    page = (ROOT / "docs/runs.md").read_text("utf-8")
+    kinds = [each.__struct_config__.tag for each in get_args(AnyEntry)]
+    assert len(kinds) == 11
+    assert not [kind for kind in kinds if f"`{kind}`" not in page]
 
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)

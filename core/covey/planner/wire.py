@@ -14,13 +14,15 @@ FEWEST_BITS, MOST_BITS = 16, 32
 """Standard deviations of noise that must fit beside the sum; beyond lies less than 2^-140 of the noise."""
 
 # Bytes of the protocol's messages, measured on `covey.secagg.messages`; device names of 16 characters.
-_ADVERT: Final = 246
+_ADVERT: Final = 283
 _DEAL: Final = 286
 _OPENED: Final = 73
 _INPUT_PROOF: Final = 104
 _VOTE: Final = 70
 _PATH: Final = 34
 _ENVELOPE: Final = 1500
+_APPEAL: Final = 3500
+"""A policy, the plan's entry in the ledger, and proofs of it."""
 _CERTIFICATE: Final = 60
 _FLOAT: Final = 4
 
@@ -81,4 +83,6 @@ def traffic(cohort: Cohort, length: int, bits: int, *, removal: bool) -> Traffic
     path = 0 if complete else _PATH * n.bit_length()
     seen = (neighbours + 1) * (_ADVERT + path) + neighbours * _DEAL + 3 * 3 * (neighbours + 1)
     proofs = cohort.minimum * _INPUT_PROOF + cohort.threshold * _VOTE if complete else 0
-    return Traffic(vector, up, _FLOAT * length + _ENVELOPE + n * _CERTIFICATE + seen + proofs)
+    before = _ADVERT  # the device's own last one
+    sent = _FLOAT * length + _ENVELOPE + _APPEAL + n * _CERTIFICATE
+    return Traffic(vector, up, sent + seen + before + proofs)

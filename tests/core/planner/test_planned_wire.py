@@ -52,7 +52,7 @@ NAME, HASH, SIGNATURE = "device-000000001", bytes(32), bytes(64)
 
 
 def adverts(count: int, path: int = 0) -> tuple[Entry, ...]:
-    advert = Advertised(encode(Advert(HASH, NAME, HASH, HASH, HASH)), SIGNATURE)
+    advert = Advertised(encode(Advert(HASH, NAME, HASH, HASH, HASH, 1000, HASH)), SIGNATURE)
     return tuple(Entry(place, advert, (HASH,) * path) for place in range(count))
 
 
@@ -79,13 +79,14 @@ def test_bytes_are_those_of_the_messages(devices: int) -> None:
     proofs = tuple(InputProof(place, HASH, SIGNATURE) for place in places[: cohort.minimum])
     votes = tuple(Vote(place, SIGNATURE) for place in places[: cohort.threshold])
     down = size(
-        Cohort(devices, HASH, 0, adverts(devices)),
+        Cohort(devices, HASH, 0, adverts(devices), adverts(1)[0].advert),
         Partners(places, devices, deals),
         Survivors(HASH, places, places),
         Unmask(places, devices, proofs, votes),
     )
-    plan_model_and_roster = 1500 + 4 * 4423 + 60 * devices
-    assert told.down == pytest.approx(down + plan_model_and_roster, rel=0.03)
+    plan_model_and_roster, policy_and_proofs = 1500 + 4 * 4423 + 60 * devices, 3500
+    sent = plan_model_and_roster + policy_and_proofs
+    assert told.down == pytest.approx(down + sent, rel=0.03)
 
 
 def test_a_sparse_graph_costs_what_its_neighbours_cost() -> None:
