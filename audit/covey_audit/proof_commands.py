@@ -32,7 +32,8 @@ def prove(  # noqa: PLR0913 - options of a command line
     """List the sums that a device was in and what it has spent; write proofs of them.
 
     Run it where the device's folder is: its salt must not leave the device. A proof shows one sum and the
-    device's name; nothing follows from it about other sums.
+    device's name; nothing follows from it about other sums. Audit the ledger first: a sum whose participation
+    leaves are missing or were changed is not listed, or its proof does not hold.
 
     \b
     Examples:

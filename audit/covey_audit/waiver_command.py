@@ -32,8 +32,9 @@ def waive(  # noqa: PLR0913 - options of a command line
     """Accept a finding: write a waiver that you sign, for one finding at one entry of this ledger.
 
     The operator enters it in the ledger. From then on the finding is a note with your words; the epsilon
-    stays uncertified, since what you accepted happened all the same. Where two reviewers must sign, the
-    second one names the first one's FILE and no words.
+    stays uncertified, since what you accepted happened all the same. Name what an audit printed: it is not
+    looked here whether one finds it. Where two reviewers must sign, the second one names the first one's FILE
+    and no words.
 
     \b
     Example:
