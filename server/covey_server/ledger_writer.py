@@ -27,7 +27,7 @@ from covey.ledger.entries import AnyEntry
 from covey.ledger.history import History
 from covey.ledger.note import Signer
 from covey_io import durable
-from covey_io.ledger_files import LedgerFiles
+from covey_io.ledger_files import EVIDENCE, PARTICIPANTS, ROSTERS, LedgerFiles
 from covey_io.lock import held
 from covey_io.witness_client import Conflict, Witness
 from covey_server.sum_rows import decoded
@@ -71,7 +71,7 @@ class LedgerWriter:
         self.entries: list[AnyEntry] = [decoded(files, number, line) for number, line in enumerate(lines)]
         self._lines = lines
         self.head = self._last_head()
-        _make_durable(files, lines, torn)
+        _recover(files, lines, torn)
 
     def append(self, added: Iterable[AnyEntry]) -> tuple[int, ...]:
         """Add entries, durably, all in one write.
@@ -229,15 +229,19 @@ def _unwitnessed(error: ProtocolError, absent: Sequence[CoveyError | OSError]) -
     )
 
 
-def _make_durable(files: LedgerFiles, lines: Sequence[bytes], torn: bytes) -> None:
-    """What a process wrote that died since may not be on the disk yet; a head must not name it before.
+def _recover(files: LedgerFiles, lines: Sequence[bytes], torn: bytes) -> None:
+    """Clear up behind a process that died.
 
-    A torn last line is taken off, so that the next one begins at a line's start.
+    What it wrote may not be on the disk yet, and a head must not name it before. A torn last line is taken
+    off, so that the next one begins at a line's start. Of evidence that was cut short nothing is of use.
     """
     if torn:
         durable.replace(files.entries, b"".join(line + b"\n" for line in lines))
     elif files.is_there:
         durable.sync(files.entries)
+    for folder in (EVIDENCE, PARTICIPANTS, ROSTERS):
+        for half in (files.path / folder).glob(".*.tmp"):
+            half.unlink()
 
 
 def latest(found: Sequence[AnyEntry], kind: type[AnyEntry]) -> AnyEntry | None:

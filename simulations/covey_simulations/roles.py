@@ -67,6 +67,7 @@ def run_witness(folder: Path, log: Verifier) -> WitnessFolder:
     """The run's witness: a real one, in a folder of its own, made when the run begins."""
     where = folder / "witness"
     if not (where / WITNESS_KEY).exists():
-        shutil.rmtree(where, ignore_errors=True)  # what a crash left: its key comes last
+        if where.exists():
+            shutil.rmtree(where)  # what a crash left: its key comes last
         WitnessFolder.make(where, "covey/simulation/witness", (log,))
     return WitnessFolder.open(where)
