@@ -10,6 +10,7 @@ from typing import Any
 from covey.package.verify import Package, verify
 from covey_client import slots
 from covey_io.packages import read_package
+from covey_server.run_folder import RunFolder
 
 NAME = "small"
 
@@ -49,8 +50,14 @@ int8 = true
 calibration_examples = 16
 """
 
-CROWD = ("privacy.masks=true", "data.devices=12")
-"""Overrides with which answers are masked: that takes at least ten devices."""
+CROWD = (
+    "privacy.masks=true",
+    "data.devices=12",
+    "data.examples=600",
+    *(f"privacy.{kind}_multiplier=0.3" for kind in ("train", "statistics", "validate")),
+)
+"""Overrides with which answers are masked, under a policy: that takes at least ten devices, and noise that a
+policy can promise something for."""
 
 QUICK = ("release.int8=false", "central.enabled=false")
 """Overrides that leave out what takes longest."""
@@ -92,6 +99,11 @@ def summary(run: Path) -> dict[str, Any]:
 def rows(path: Path) -> list[dict[str, Any]]:
     """Lines of a .jsonl file."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def sums(run: Path) -> list[dict[str, Any]]:
+    """Rows of the run's private sums, from its ledger."""
+    return RunFolder.open(run).sum_rows()
 
 
 def packaged(run: Path) -> Package:

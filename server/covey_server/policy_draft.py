@@ -20,7 +20,7 @@ from covey.planner.calibrate import Allotment, Kind, Query, guaranteed, spent
 from covey.policy.reading import parse
 from covey.policy.terms import DECIMAL, FIRST_LINE
 from covey_models.model import Model
-from covey_server.privacy import multipliers, queries
+from covey_server.privacy import queries
 from covey_server.settings import FederationFile, train_task
 from covey_strategies.cohort import minimum_of
 from covey_strategies.protection import Protection
@@ -99,7 +99,7 @@ def draft(file: FederationFile, model: Model, protected: Protection, devices: in
             promise.
         ConfigError: What follows is no policy: names the key.
     """
-    noise = multipliers(file, model)
+    noise = protected.multipliers
     if not noise:
         raise InputError("a federation without noise has no policy", hint="set [privacy] epsilon")
     if protected.masks != "on":

@@ -1,6 +1,8 @@
 """Simulated devices: the real device code over data in memory."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Final
 from flwr.app import Context
 
 from covey.budget import Budget
-from covey.errors import InputError
+from covey.errors import InputError, ProtocolError, StateError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.ledger.checkpoint import LogTrust
 from covey.ledger.note import Ed25519Signer, signed
@@ -29,7 +31,7 @@ from covey_server.ledger_writer import Log
 from covey_server.policy_draft import Frame, draft
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.grid import SERVER, InProcessGrid
-from covey_simulations.roles import RunKeys, publish, run_keys, run_witness
+from covey_simulations.roles import ROSTER, SECRET_BYTES, RunKeys, publish, run_keys, run_witness
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.device import Device
@@ -110,7 +112,7 @@ class _Journal(MemoryJournal):
 
 def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operator, Log, Reviewers]:
     """All roles of a fleet, played by one process; each has a key of its own all the same."""
-    log_key = Ed25519Signer(f"covey/simulation/{setting.file.name}", keys.of("log"))
+    log_key = _log_key(setting.file, keys)
     reviewer = Ed25519Signer("covey/simulation/reviewer", keys.of("reviewer"))
     witness = run_witness(setting.folder, log_key.verifier)
     trust = LogTrust(log_key.verifier.name, log_key.verifier, (witness.key.verifier,), 1)
@@ -118,37 +120,69 @@ def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operat
     bare = Operator(keys.of("operator"), roster, sent)
     log = Log(log_key, trust, (LocalWitness(witness.folder),))
     reviewers = Reviewers((reviewer.verifier,), 1)
-    if setting.protected.masks != "on" or not setting.protected.multipliers:
+    if not _has_policy(setting.protected):
         return bare, log, reviewers
     path = setting.folder / "policy"
     if not path.exists():
-        note = signed(_policy(setting, keys, len(names), trust), reviewer)
+        text = _policy(setting.file, setting.model, setting.protected, len(names), _Trusted(keys, trust))
         publish(setting.folder, reviewer.verifier, public_of(keys.of("enrolment")))
-        durable.replace(path, note)
+        durable.replace(path, signed(text, reviewer))
     note = path.read_bytes()
-    opened = open_policy(note, reviewers, blame="local")
+    with _own(path):
+        opened = open_policy(note, reviewers, blame="local")
     return replace(bare, policy=opened, policy_sent=note), log, reviewers
 
 
-def _policy(setting: Setting, keys: RunKeys, devices: int, trust: LogTrust) -> str:
+def check_policy(file: SimulationFile, model: Model, protected: Protection, devices: int) -> None:
+    """Refuse a federation that no policy could allow, before anything is written.
+
+    Raises:
+        InputError: Says which number cannot be.
+    """
+    if _has_policy(protected):
+        nobody = RunKeys(bytes(SECRET_BYTES))
+        log = _log_key(file, nobody).verifier
+        _policy(file, model, protected, devices, _Trusted(nobody, LogTrust(log.name, log, (), 0)))
+
+
+def _has_policy(protected: Protection) -> bool:
+    """Without masks or without noise there is nothing that a policy could promise."""
+    return protected.masks == "on" and bool(protected.multipliers)
+
+
+def _log_key(file: SimulationFile, keys: RunKeys) -> Ed25519Signer:
+    return Ed25519Signer(f"covey/simulation/{file.name}", keys.of("log"))
+
+
+@dataclass(frozen=True)
+class _Trusted:
+    """Whom a simulated fleet believes."""
+
+    keys: RunKeys
+    log: LogTrust
+
+
+def _policy(
+    file: SimulationFile, model: Model, protected: Protection, devices: int, trusted: _Trusted
+) -> str:
     """What the federation asks, signed by a reviewer who is the same process: it protects nobody."""
     today = datetime.now(UTC).date()
     frame = Frame(
-        fleet=setting.file.name,
-        purpose=f"A simulation of the federation {setting.file.name}, on data that one machine holds.",
-        operator=public_of(keys.of("operator")).hex(),
-        enrolment=public_of(keys.of("enrolment")).hex(),
-        log=trust,
+        fleet=file.name,
+        purpose=f"A simulation of the federation {file.name}, on data that one machine holds.",
+        operator=public_of(trusted.keys.of("operator")).hex(),
+        enrolment=public_of(trusted.keys.of("enrolment")).hex(),
+        log=trusted.log,
         valid_from=(today - timedelta(days=1)).isoformat(),
         valid_until=(today + timedelta(days=VALID_DAYS)).isoformat(),
         simulation=True,
     )
-    return draft(setting.file, setting.model, setting.protected, devices, frame)
+    return draft(file, model, protected, devices, frame)
 
 
 def _roster(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Roster, bytes]:
     """The fleet's devices, as signed when the run began."""
-    path, enrolment = setting.folder / "roster", keys.of("enrolment")
+    path, enrolment = setting.folder / ROSTER, keys.of("enrolment")
     if not path.exists():
         until = int(time.time()) + VALID_DAYS * DAY
         certificates = tuple(
@@ -158,7 +192,20 @@ def _roster(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Roster, 
         roster = Roster(setting.file.name, 1, until, True, certificates)
         durable.replace(path, sign_roster(roster, enrolment))
     sent = path.read_bytes()
-    return read_roster(sent, public_of(enrolment), now=int(time.time()), least_serial=0), sent
+    with _own(path):
+        return read_roster(sent, public_of(enrolment), now=int(time.time()), least_serial=0), sent
+
+
+@contextmanager
+def _own(path: Path) -> Iterator[None]:
+    """Of what the run itself has signed only damage can be wrong."""
+    try:
+        yield
+    except ProtocolError as error:
+        raise StateError(
+            f"{path} is not what the run has signed: {error.message}",
+            hint="put it back as it was, or start a new run",
+        ) from error
 
 
 def _id(node: int) -> str:

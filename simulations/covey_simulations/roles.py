@@ -18,6 +18,7 @@ from covey_io import durable
 from covey_io.witness_store import WitnessFolder
 
 SECRET_BYTES = 32
+ROSTER = "roster"
 WITNESS_KEY = "witness.key"
 REVIEWER = "reviewer.vkey"
 ENROLMENT = "enrolment.pub"
@@ -42,10 +43,11 @@ def run_keys(folder: Path) -> RunKeys:
     """The keys of a run, made when it begins.
 
     Raises:
-        StateError: They are damaged.
+        StateError: They are damaged or gone.
     """
     path = folder / "keys" / "simulation.key"
     if not path.exists():
+        _check_new(folder, path)
         durable.make_folder(path.parent, mode=0o700)
         durable.replace(path, os.urandom(SECRET_BYTES).hex().encode() + b"\n", mode=0o600)
     try:
@@ -64,10 +66,22 @@ def publish(folder: Path, reviewer: Verifier, enrolment: bytes) -> None:
 
 
 def run_witness(folder: Path, log: Verifier) -> WitnessFolder:
-    """The run's witness: a real one, in a folder of its own, made when the run begins."""
+    """The run's witness: a real one, in a folder of its own, made when the run begins.
+
+    Raises:
+        StateError: It is gone.
+        InputError: It is damaged.
+    """
     where = folder / "witness"
     if not (where / WITNESS_KEY).exists():
+        _check_new(folder, where / WITNESS_KEY)
         if where.exists():
             shutil.rmtree(where)  # what a crash left: its key comes last
         WitnessFolder.make(where, "covey/simulation/witness", (log,))
     return WitnessFolder.open(where)
+
+
+def _check_new(folder: Path, path: Path) -> None:
+    """What all else rests on is made before the roster, and never a second time."""
+    if (folder / ROSTER).exists():
+        raise StateError(f"{path} is missing", hint="put it back, or start a new run")

@@ -15,7 +15,7 @@ from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
-from covey_simulations.fleet import Fleet, Setting, check_fit, fleet
+from covey_simulations.fleet import Fleet, Setting, check_fit, check_policy, fleet
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Protection
 
@@ -64,7 +64,8 @@ def read(file: SimulationFile) -> Scenario:
 
     Raises:
         ConfigError: How much noise is not said.
-        InputError: They do not fit together, or too few devices are asked for masks.
+        InputError: They do not fit together, too few devices are asked for masks, or no policy could allow
+            it.
         DataError: The data is missing or is not the one expected.
     """
     model = resolve(file.model)
@@ -73,6 +74,7 @@ def read(file: SimulationFile) -> Scenario:
     protected = protection(file, model, None, seeded=not file.private_noise)
     if protected.masks == "on":
         _check_masks(file, protected, len(data.devices))
+        check_policy(file, model, protected, len(data.devices))
     return Scenario(file, data, model, protected)
 
 
