@@ -8,6 +8,7 @@ The object is a Typer app or a plain function; the extra in brackets says what m
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import metadata
 from typing import Any
 
@@ -27,10 +28,10 @@ SUMMARIES: Mapping[str, str] = {
     "simulate": "Run the federation that a TOML file describes, on this machine.",
     "plan": "Plan a private run: noise, minimum, bytes, and what is promised.",
     "policy": "Write, explain, sign and compare what devices may be asked.",
-    "audit": "Check a run or a ledger offline: every signature, rule and figure.",
+    "audit": "Check a run or a ledger offline: signatures, rules, figures.",
     "ledger": "Look into a ledger of private sums, and export it.",
     "statement": "Write the privacy statement of a run for its model card.",
-    "witness": "Cosign the heads of others' ledgers, so that none can be rewritten.",
+    "witness": "Cosign others' ledgers, so that none can be rewritten.",
     "fleet": "Make a pilot's keys, and draft its policy.",
     "package": "Check a model package offline, and see what is in it.",
     "infer": "Run a verified model package on inputs.",
@@ -40,14 +41,19 @@ SUMMARIES: Mapping[str, str] = {
 class Subcommands(TyperGroup):
     """The root group: lists entry points, imports the one that is asked for."""
 
+    @cached_property
+    def points(self) -> Mapping[str, metadata.EntryPoint]:
+        """Entry points by name, looked up once: it reads the metadata of everything that is installed."""
+        return {point.name: point for point in reversed(metadata.entry_points(group=GROUP))}
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names of all subcommands: ours in the order of a first visit, then others by name."""
-        found = {point.name for point in metadata.entry_points(group=GROUP)}
+        found = set(self.points)
         return [name for name in SUMMARIES if name in found] + sorted(found - SUMMARIES.keys())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - idem
         """What the help page needs of a subcommand: its name and one line."""
-        point = _find(cmd_name)
+        point = self.points.get(cmd_name)
         return click.Command(cmd_name, short_help=summary(point)) if point else None
 
     def resolve_command(
@@ -59,7 +65,7 @@ class Subcommands(TyperGroup):
             InputError: What it needs is not installed.
         """
         name, command, rest = super().resolve_command(ctx, args)
-        point = _find(name) if name and command else None
+        point = self.points.get(name) if name and command else None
         return name, load(point) if point else command, rest
 
 
@@ -93,10 +99,6 @@ def _as_command(target: Any) -> click.Command:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(target)
     return typer.main.get_command(app)
-
-
-def _find(name: str) -> metadata.EntryPoint | None:
-    return next(iter(metadata.entry_points(group=GROUP, name=name)), None)
 
 
 def _missing(point: metadata.EntryPoint) -> str:
