@@ -31,6 +31,7 @@ Example:
   covey demo                                   train a simulated fleet, get a signed model, audit it
   covey policy explain POLICY                  what a policy allows, in plain words
   covey audit RUN                              check a run offline, trusting nobody who ran it
+  covey package verify FILE --key PUB.pem      check a model package, offline
 
 COVEY_DEBUG=1 shows the traceback of an error.
 """
