@@ -8,7 +8,9 @@ import typer
 from covey.errors import InputError
 
 fleet = typer.Typer(
-    no_args_is_help=True, help="A pilot's keys, and the policy that it asks its reviewers for."
+    no_args_is_help=True,
+    add_completion=False,
+    help="A pilot's keys, and the policy that it asks its reviewers for.",
 )
 
 
@@ -21,7 +23,7 @@ def _group() -> None:
     """
 
 
-@fleet.command()
+@fleet.command(short_help="Make the keys of a fleet.")
 def init(  # noqa: PLR0913 - options of a command
     folder: Annotated[Path, typer.Argument(help="A new folder for the keys.", show_default=False)],
     devices: Annotated[
@@ -84,7 +86,7 @@ def init(  # noqa: PLR0913 - options of a command
         typer.echo(line)
 
 
-@fleet.command()
+@fleet.command(short_help="Draft the policy that a federation needs.")
 def policy(  # noqa: PLR0913 - options of a command
     federation: Annotated[
         Path, typer.Argument(metavar="FEDERATION.toml", help="What is going to be asked.", show_default=False)
@@ -129,7 +131,7 @@ def policy(  # noqa: PLR0913 - options of a command
     typer.echo(text, nl=False)
 
 
-@fleet.command()
+@fleet.command(short_help="Enter a waiver, a search for settings or an audit.")
 def record(  # noqa: PLR0913 - options of a command
     ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The fleet's ledger.", show_default=False)],
     operator: Annotated[
