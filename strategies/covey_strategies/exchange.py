@@ -186,9 +186,11 @@ def _caught_up(exchange: Exchange, sealed: Sealed, replies: Replies) -> tuple[Ex
     again, adverts, refused = list[int](), list(exchange.held), list(exchange.refused)
     for node, data in replies:
         size = _size_seen(data)
-        if size is None:
+        if size is None or node not in exchange.cohort:
             adverts.append((node, data))
-        elif size > sealed.size or node in exchange.behind:
+        elif node in exchange.behind or node in again:
+            refused.append(f"node {node}: asked again what the ledger had grown from")
+        elif size > sealed.size:
             refused.append(f"node {node}: has seen {size} entries of this ledger, which has {sealed.size}")
         else:
             sealed.heads[node] = size
