@@ -232,6 +232,8 @@ def test_how_much_noise_must_be_said(terminal: Terminal, stopped: Path, tmp_path
         (["privacy.masks=true"], "3 devices in a sum do not hide one another, masks need 10 -> ask more"),
         ([*small.CROWD, "federation.minimum_devices=5"], "minimum"),
         ([*small.CROWD, "privacy.dropouts=0.9"], "lower dropouts to "),
+        ([*small.CROWD, "privacy.train_multiplier=0.001"], "no policy promises more than 1000 -> raise"),
+        ([*small.CROWD, "privacy.delta=0.2"], "delta"),
         (["privacy.unit=example"], "[training]: gradient_clip: "),
         (["privacy.unit=example", "training.gradient_clip=1.0"], "[training]: expected_batch: "),
     ],
@@ -495,13 +497,64 @@ def test_a_run_whose_configuration_is_not_its_own_is_refused(
     )
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "sums.jsonl", "run.json", "origin.json"])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "ledger/entries.jsonl", "run.json", "origin.json"])
 def test_a_damaged_record_is_named(terminal: Terminal, stopped: Path, name: str) -> None:
     path = stopped / name
     path.write_bytes(b"{]\n" + path.read_bytes())
     with untouched(stopped):
         line = terminal.refused(CANNOT_GO_ON, "simulate", "--resume", "runs/small")
     assert f"runs/small/{name} is damaged" in line
+
+
+LEDGER = "runs/small/ledger"
+
+
+def cut(path: Path) -> None:
+    """Take the last two lines away."""
+    path.write_bytes(b"\n".join(path.read_bytes().split(b"\n")[:-3]) + b"\n")
+
+
+def bend(path: Path) -> None:
+    """Change a byte in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "said"),
+    [
+        (
+            "ledger/entries.jsonl",
+            cut,
+            f"{LEDGER}/entries.jsonl is not what {LEDGER}/checkpoint was announced",
+        ),
+        ("ledger/entries.jsonl", Path.unlink, f"{LEDGER}/entries.jsonl is not what {LEDGER}/checkpoint was"),
+        ("ledger/checkpoint", bend, f"{LEDGER}/checkpoint: "),
+        ("roster", bend, "runs/small/roster is not what the run has signed"),
+        ("keys/simulation.key", Path.unlink, "runs/small/keys/simulation.key is missing"),
+        ("keys/simulation.key", cut, "runs/small/keys/simulation.key is damaged"),
+        ("witness/witness.key", Path.unlink, "runs/small/witness/witness.key is missing"),
+    ],
+)
+def test_a_ledger_or_a_fleet_that_is_not_the_runs_own_is_named(
+    terminal: Terminal, stopped: Path, name: str, harm: Callable[[Path], None], said: str
+) -> None:
+    harm(stopped / name)
+    with untouched(stopped):
+        line = terminal.refused(CANNOT_GO_ON, "simulate", "--resume", "runs/small")
+    assert said in line
+    assert " -> " in line
+
+
+def test_a_ledger_that_the_witness_saw_grow_further_is_refused(terminal: Terminal, stopped: Path) -> None:
+    (stopped / "ledger/checkpoint").unlink()
+    path = stopped / "ledger/entries.jsonl"
+    path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n")
+    line = terminal.refused(CANNOT_GO_ON, "simulate", "--resume", "runs/small")
+    assert "witness" in line
+    assert " -> " in line
+    assert not (stopped / "ledger/checkpoint").exists()
 
 
 @pytest.mark.parametrize(
@@ -579,7 +632,8 @@ def test_a_package_of_another_publisher_is_refused(terminal: Terminal, stopped: 
     assert terminal.run("simulate", "--resume", "runs/small")[0] == 0
     shutil.copytree(stopped, stopped.with_name("other"), symlinks=True)
     (stopped.with_name("other") / "summary.json").unlink()
-    shutil.rmtree(stopped.with_name("other") / "keys")
+    for path in (stopped.with_name("other") / "keys").glob("release.*"):
+        path.unlink()
     assert terminal.run("simulate", "--resume", "runs/other")[0] == 0  # makes keys of its own
     words = ["package", "verify", "runs/other/small.covey", "--key"]
     assert terminal.run(*words, "runs/other/keys/release.pub.pem")[0] == 0

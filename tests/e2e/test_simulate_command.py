@@ -154,7 +154,7 @@ def test_metrics_csv_and_jsonl_agree(done: Done) -> None:
 
 
 def test_every_sum_is_on_record(done: Done) -> None:
-    rows = small.rows(done.run / "sums.jsonl")
+    rows = small.sums(done.run)
     asked, opened = ([row for row in rows if row["event"] == event] for event in ("reserve", "settle"))
     assert [(row["round"], row["kind"]) for row in asked] == [
         (0, "statistics"),
@@ -172,7 +172,7 @@ def test_every_sum_is_on_record(done: Done) -> None:
 
 @pytest.mark.parametrize("view", ["server", "release"])
 def test_the_epsilon_of_the_summary_follows_from_the_sums_on_record(done: Done, view: View) -> None:
-    told, rows = done.summary["privacy"], small.rows(done.run / "sums.jsonl")
+    told, rows = done.summary["privacy"], small.sums(done.run)
     found = told[f"epsilon_{view}"]
     assert found == pytest.approx(recomputed(rows, told["delta"], view), rel=1e-6)
     assert told["epsilon_release"] <= told["epsilon_server"]
@@ -261,6 +261,17 @@ def test_masked_runs_repeat_and_private_noise_does_not(again: Again) -> None:
     assert private["privacy"]["epsilon_server"] == one["privacy"]["epsilon_server"]
     assert "masked sums: the server saw no single answer" in one["printed"]
     assert "SIMULATION: the noise is as on a fleet" in private["printed"]
+
+
+def test_a_masked_run_says_how_it_is_checked_and_the_check_finds_nothing(
+    again: Again, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = again("checked", *small.CROWD)["printed"]
+    (line,) = (line for line in printed.splitlines() if line.startswith("check "))
+    words = line.split()[1:]
+    assert words[:2] == ["covey", "audit"]
+    assert run(words[1:]) == 0
+    assert "No ε is certified" in capsys.readouterr().out  # it is a simulation
 
 
 def test_a_run_without_masks_and_noise_shouts(again: Again, tmp_path: Path) -> None:
