@@ -13,7 +13,7 @@ from covey.policy.signed import Reviewers
 from covey_audit.auditing.material import Anchors
 from covey_audit.ledger_folder import Found
 from covey_audit.policy_files import read_bytes
-from covey_audit.reviewer_keys import verifier_of
+from covey_audit.reviewer_keys import is_file, is_path, verifier_of
 from covey_io.witness_client import HttpWitness, LocalWitness, Witness
 
 _KEY_BYTES: Final = 32
@@ -91,14 +91,16 @@ def own_of(ledger: Found, now: int) -> Anchors:
 
 
 def _key(given: str) -> bytes:
-    path = Path(given)
     hint = "give 64 hexadecimal digits, or a file that holds them"
+    held = is_file(given)
     try:
-        text = path.read_text("ascii") if path.is_file() else given
+        text = Path(given).read_text("ascii") if held else given
         key = bytes.fromhex(text.strip())
         check_key(key)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--enrolment {given}: not an Ed25519 public key", hint=hint) from error
+    except (OSError, ValueError):
+        # Never what was given, unless it names a file: it may be a private key.
+        where = f"--enrolment {given}" if held or is_path(given) else "--enrolment"
+        raise InputError(f"{where}: not an Ed25519 public key", hint=hint) from None
     return key
 
 

@@ -26,6 +26,9 @@ from covey.ledger.note import Ed25519Signer, Verifier, check_name, read_vkey
 from covey_io import durable
 
 MAX_KEY_BYTES: Final = 64 << 10
+_LONGEST: Final = 4096
+_SUFFIXES: Final = {".vkey", ".pub", ".key", ".pem", ".txt"}
+"""Of files in which keys are kept."""
 
 Secret = Callable[[], str]
 """Gets a passphrase or PIN, at the moment it is needed."""
@@ -35,17 +38,32 @@ def verifier_of(given: str) -> Verifier:
     """A public key: the word itself, or a file that holds it.
 
     Raises:
-        InputError: Neither.
+        InputError: Neither. Shows a file's path, but nothing of a key beside its name.
     """
-    path = Path(given)
+    hint = "give the .vkey file, or the line in it"
+    if not is_file(given):
+        if is_path(given):
+            raise InputError(f"{given} is no public key, and no file", hint=hint)
+        return read_vkey(given)
     try:
-        if not path.is_file():
-            return read_vkey(given)
-        return read_vkey(_read(path).decode())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{given} is no public key", hint="give the .vkey file, or the line in it"
-        ) from error
+        return read_vkey(_read(Path(given)).decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{given} is no public key", hint=hint) from error
+    except InputError as error:
+        raise InputError(f"{given}: {error.message.removeprefix(f'{given}: ')}", hint=error.hint) from error
+
+
+def is_file(given: str) -> bool:
+    """Whether a word from the command line names a file that is there."""
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):  # longer than a path may be, or with a null in it
+        return False
+
+
+def is_path(given: str) -> bool:
+    """Whether it reads like the path of a key's file; a key's own text, public or private, does not."""
+    return len(given) <= _LONGEST and Path(given).suffix in _SUFFIXES and "+" not in given
 
 
 def public_path(private: Path) -> Path:
@@ -108,7 +126,8 @@ def load_signer(path: Path, name: str | None, passphrase: Secret) -> Ed25519Sign
     signer = Ed25519Signer(key_name(name), private)
     if beside.is_file() and (found := verifier_of(str(beside))) != signer.verifier:
         raise InputError(
-            f"{path} is not the private half of {found.vkey}", hint=f"give the key that belongs to {beside}"
+            f"{path} is not the private half of {found.name} in {beside}",
+            hint=f"give the key that belongs to {beside}",
         )
     return signer
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from covey.errors import InputError
-from covey.ledger.note import Verifier, parse, read_vkey
+from covey.ledger.note import parse
+from covey_audit.reviewer_keys import verifier_of
 from covey_io.witness_server import WitnessServer
 from covey_io.witness_store import WitnessFolder
 
@@ -23,7 +23,6 @@ witness = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The witness's folder.")]
-_MOST = 64 << 10
 
 
 @witness.command("init")
@@ -40,7 +39,7 @@ def init(
     A witness is worth something if the ledger's owner does not run it. It remembers what it cosigned in DIR:
     move that folder, never restore an old copy of it.
     """
-    made = WitnessFolder.make(folder, name, tuple(map(_log, log or [])))
+    made = WitnessFolder.make(folder, name, tuple(map(verifier_of, log or [])))
     typer.echo(made.key.verifier.vkey)
 
 
@@ -50,7 +49,7 @@ def add_log(
     log: Annotated[str, typer.Argument(metavar="VKEY", help="The log's public key, or a file with it.")],
 ) -> None:
     """Cosign one more log from now on. A server that runs on DIR takes it up at once."""
-    verifier = _log(log)
+    verifier = verifier_of(log)
     WitnessFolder.open(folder).add_log(verifier)
     typer.echo(f"cosigns {verifier.name} from now on")
 
@@ -101,22 +100,6 @@ def _line(facts: dict[str, Any]) -> str:
         return f"{_printable(facts['origin'])}: nothing cosigned yet"
     when = datetime.fromtimestamp(facts["time"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"{_printable(facts['origin'])}: {facts['size']:,} entries, root {facts['root']}, {when}"
-
-
-def _log(given: str) -> Verifier:
-    """A log's key: the word itself, or a file that holds it."""
-    path = Path(given)
-    try:
-        if not path.is_file():
-            return read_vkey(given)
-        with path.open("rb") as file:
-            return read_vkey(file.read(_MOST).decode())
-    except OSError as error:
-        raise InputError(f"{given}: {error.strerror}", hint="give the log's public key") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{given} is no public key", hint="give the file that the log's owner published"
-        ) from error
 
 
 def _printable(text: str) -> str:

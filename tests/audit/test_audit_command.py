@@ -173,6 +173,21 @@ def test_what_cannot_be_read_exits_with_2(folder: Path, arguments: list[str], wo
     assert caught.value.hint
 
 
+def test_no_option_shows_a_private_key_given_by_mistake(folder: Path, tmp_path: Path) -> None:
+    pem = write_key(tmp_path / "anna.pem", made_ledger.REVIEWER).read_text("ascii")
+    (tmp_path / "anna.hex").write_text(made_ledger.REVIEWER.private.hex() + "00")
+    secrets = pem.splitlines()[1][:12], made_ledger.REVIEWER.private.hex()[:12]
+    given = [tmp_path / "anna.pem", tmp_path / "anna.hex", pem, pem * 9]
+    for option in ("--reviewer", "--enrolment", "--policy", "--witnessed", "--previous"):
+        for each in given if option in {"--reviewer", "--enrolment"} else given[:2]:
+            with pytest.raises(CoveyError) as caught:
+                run(folder, option, each)
+            said = f"{caught.value}{caught.value.hint}".replace(str(each), "")
+            assert all(secret not in said for secret in secrets), (option, said)
+            if each in given[2:]:
+                assert pem not in f"{caught.value}"
+
+
 def test_a_folder_without_a_ledger_exits_with_2(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a ledger nor a run"):
         run(tmp_path)

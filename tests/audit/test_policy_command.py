@@ -327,7 +327,7 @@ def test_a_public_half_of_another_key_is_noticed() -> None:
     make_key("legal")
     Path("legal.vkey").rename("privacy.vkey")
     error = refused("sign", "policy.toml", "--key", "privacy.pem")
-    assert "privacy.pem is not the private half of legal.example+" in error.message
+    assert "privacy.pem is not the private half of legal.example in privacy.vkey" in error.message
 
 
 def test_a_signature_needs_exactly_one_key() -> None:
@@ -388,6 +388,27 @@ def test_show_refuses_what_the_named_reviewer_did_not_sign() -> None:
 @pytest.mark.parametrize("given", ["nonsense", "policy.toml", "."])
 def test_show_takes_only_public_keys_as_reviewers(given: str) -> None:
     assert "is no public key" in refused("show", "policy.toml", "--reviewer", given).message
+
+
+def test_a_private_key_given_as_a_reviewers_is_not_shown() -> None:
+    make_key("anna")
+    pem = Path("anna.pem").read_text("ascii")
+    secret = pem.splitlines()[1]
+    Path("anna.hex").write_text(bytes(range(32)).hex())
+    for given in ("anna.pem", pem, pem * 9, "anna.hex", bytes(range(32)).hex(), secret):
+        error = refused("show", "policy.toml", "--reviewer", given)
+        said = f"{error}{error.hint}"
+        assert "no public key" in said
+        assert secret[:12] not in said
+        assert bytes(range(6)).hex() not in said
+    error = refused("show", "policy.toml", "--reviewer", "anna.pem")
+    assert error.message == "anna.pem: that is no public key: it looks like a private one"
+    assert error.hint == "give the .vkey file, and show the private key to nobody"
+
+
+def test_a_reviewers_file_that_is_not_there_is_named() -> None:
+    error = refused("show", "policy.toml", "--reviewer", "nobody.vkey")
+    assert error.message == "nobody.vkey is no public key, and no file"
 
 
 def test_diff_says_what_is_weaker_and_by_its_status() -> None:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
 from covey.errors import CoveyError, InputError, StateError
@@ -185,6 +187,15 @@ def test_it_tells_its_owner_what_it_cosigned_and_ends_when_interrupted(folder: P
     lines = told.splitlines()
     assert lines[:2] == [f"cosigned {ORIGIN} at 3 entries", "refused (409): 3 leaves were seen, not 0"]
     assert "Traceback" not in told
+
+
+def test_a_private_key_given_as_a_logs_is_not_shown(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "log.pem").write_bytes(pem)
+    with pytest.raises(InputError, match="it looks like a private one") as caught:
+        run("init", tmp_path / "w", "--name", "w.example", "--log", tmp_path / "log.pem")
+    assert pem.decode().splitlines()[1][:12] not in str(caught.value)
 
 
 def test_a_taken_port_is_said(folder: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_damaged_key_is_named_and_not_shown(
 
 def test_a_damaged_list_of_logs_is_named(witness: WitnessFolder) -> None:
     (witness.folder / "logs").write_text("not a key\n")
-    with pytest.raises(InputError, match="logs: 'not a key' is no public key"):
+    with pytest.raises(InputError, match="logs: that is no public key"):
         witness.answer(asked(0, 3), NOW)
 
 

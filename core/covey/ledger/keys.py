@@ -25,6 +25,12 @@ COSIGNATURE: Final = 0x04
 MAX_TIME: Final = (1 << 63) - 1
 """The latest second that a cosignature can name."""
 
+PEM: Final = "-----BEGIN"
+"""What files of private keys begin with (RFC 7468); no public key that is read here has it."""
+
+MOST_SHOWN: Final = 80
+"""Characters of a key's name that an error shows."""
+
 ID_BYTES: Final = 4
 TIME_BYTES: Final = 8
 
@@ -97,20 +103,28 @@ class Verifier:
 def read_vkey(text: str) -> Verifier:
     """A public key from the word that `Verifier.vkey` gives; white space around it is ignored.
 
+    What is given may be a private key by mistake: an error shows at most the name in it.
+
     Raises:
         InputError: It is no such word, its id is another key's, or a signature under it says nothing.
     """
+    if PEM in text:
+        raise InputError(
+            "that is no public key: it looks like a private one",
+            hint="give the .vkey file, and show the private key to nobody",
+        )
     hint = "give the key's whole line, as its owner published it"
     name, *rest = text.strip().split("+", 2)
-    if len(rest) != 2:  # noqa: PLR2004 - an id and a key
-        raise InputError(f"{_shown(text)} is no public key: expected NAME+ID+KEY", hint=hint)
+    if len(rest) != 2 or _KEY_ID.fullmatch(rest[0]) is None:  # noqa: PLR2004 - an id and a key
+        raise InputError("that is no public key: expected NAME+ID+KEY", hint=hint)
+    shown = repr(name[:MOST_SHOWN])
     try:
         data = from_base64(rest[1])
         verifier = Verifier(name, data[0] if data else 0, data[1:])
     except ValueError as error:
-        raise InputError(f"{_shown(text)} is no public key: {error}", hint=hint) from error
-    if _KEY_ID.fullmatch(rest[0]) is None or not hmac.compare_digest(verifier.key_id.hex(), rest[0]):
-        raise InputError(f"{_shown(text)}: the id is another key's", hint=hint)
+        raise InputError(f"{shown} is no public key: {error}", hint=hint) from error
+    if not hmac.compare_digest(verifier.key_id.hex(), rest[0]):
+        raise InputError(f"{shown}: the id is another key's", hint=hint)
     return verifier
 
 
@@ -224,8 +238,3 @@ def from_base64(text: str) -> bytes:
 def to_base64(data: bytes) -> str:
     """Base64 (RFC 4648, section 4)."""
     return base64.b64encode(data).decode()
-
-
-def _shown(text: str) -> str:
-    """The start of what somebody gave."""
-    return repr(text.strip()[:80])

@@ -41,6 +41,7 @@ PETER_LINE = (
     "— PeterNeumann "
     "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
+SECRET = base64.b64encode(bytes(range(32))).decode()
 ENOCH = "EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop"
 ENOCH_LINE = (
     "— EnochRoot "
@@ -227,6 +228,29 @@ def test_what_is_no_public_key_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(InputError) as caught:
         read_vkey(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n",
+        f"name+01234567+-----BEGIN PRIVATE KEY-----\n{SECRET}",
+        SECRET,
+        bytes(range(32)).hex(),
+        f"{SECRET}+{SECRET}+{SECRET}",
+        f"name+01234567+{SECRET}",
+        f"name+01234567+AQ{SECRET}",
+    ],
+)
+def test_a_private_key_given_by_mistake_is_not_shown(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_vkey(text)
+    said = f"{caught.value}{caught.value.hint}"
+    assert SECRET[:8] not in said
+    assert bytes(range(32)).hex()[:8] not in said
+    if "BEGIN" in text:
+        assert "it looks like a private one" in said
+        assert "show the private key to nobody" in said
 
 
 def test_no_part_of_a_public_key_and_no_changed_one_is_a_public_key() -> None:
