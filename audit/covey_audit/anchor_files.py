@@ -10,7 +10,7 @@ from covey.identity import check_key
 from covey.ledger.checkpoint import claimed
 from covey.ledger.note import MAX_NOTE_BYTES
 from covey.policy.signed import Reviewers
-from covey_audit.auditing.material import Anchors
+from covey_audit.auditing.material import Anchors, Asked
 from covey_audit.ledger_folder import Found
 from covey_audit.policy_files import read_bytes
 from covey_audit.reviewer_keys import is_file, is_path, verifier_of
@@ -65,6 +65,7 @@ def anchors_of(given: Given, ledger: Found, now: int) -> Anchors:
         policy=None if given.policy is None else read_bytes(given.policy),
         enrolment=None if given.enrolment is None else _key(given.enrolment),
         witnessed=None if given.witnessed is None else _witnessed(given.witnessed, ledger),
+        asked="file" if given.witnessed is None else _asked(given.witnessed),
         previous=None if given.previous is None else _note(given.previous),
         now=now,
     )
@@ -104,11 +105,20 @@ def _key(given: str) -> bytes:
     return key
 
 
-def _witnessed(given: str, ledger: Found) -> bytes:
+def _asked(given: str) -> Asked:
     if "://" in given:
-        return _latest(HttpWitness(given), given, ledger)
-    path = Path(given)
-    return _latest(LocalWitness(path), given, ledger) if path.is_dir() else _note(path)
+        return "address"
+    return "folder" if Path(given).is_dir() else "file"
+
+
+def _witnessed(given: str, ledger: Found) -> bytes:
+    match _asked(given):
+        case "address":
+            return _latest(HttpWitness(given), given, ledger)
+        case "folder":
+            return _latest(LocalWitness(Path(given)), given, ledger)
+        case "file":
+            return _note(Path(given))
 
 
 def _latest(witness: Witness, where: str, ledger: Found) -> bytes:

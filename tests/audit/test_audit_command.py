@@ -1,6 +1,7 @@
 """`covey audit`: what a reviewer sees, and the exit status."""
 
 import json
+import threading
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,8 @@ from covey.plan import from_bytes
 from covey.spending import Asked, Ended
 from covey_audit import audit_commands, examining
 from covey_audit.audit_commands import audit as app
-from covey_io.witness_client import LocalWitness
+from covey_io.witness_client import HttpWitness, LocalWitness
+from covey_io.witness_server import WitnessServer
 from covey_io.witness_store import WitnessFolder
 from made_ledger import Made
 from secagg_fleet import ENROLMENT, NOW
@@ -68,6 +70,9 @@ def test_a_clean_ledger_exits_with_0_and_says_what_it_cost(folder: Path, keys: l
     assert "as settled        1.354" in printed
     assert "train             4 of 40 allowed; epsilon 1.388 by themselves" in printed
     assert "This rests on\n  - The reviewers' keys are yours, 1 of: reviewer.example." in printed
+    rests = "  - The checkpoint given as --witnessed came from the witness itself, and is its newest.\n"
+    assert rests in printed
+    assert "  - The enrolment key that you gave certifies real devices, each once.\n" in printed
     assert "Critical" not in printed
     assert "Warnings" not in printed
 
@@ -75,6 +80,25 @@ def test_a_clean_ledger_exits_with_0_and_says_what_it_cost(folder: Path, keys: l
 def test_the_command_may_be_named(folder: Path, keys: list[str]) -> None:
     assert run("ledger", folder, *keys).stdout == run(folder, *keys).stdout
     assert run(*keys, folder).stdout == run(folder, *keys).stdout
+
+
+def test_what_is_asked_at_an_address_rests_on_who_answers_there(
+    folder: Path, tmp_path: Path, keys: list[str]
+) -> None:
+    WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (made_ledger.LOG.verifier,))
+    (tmp_path / "w" / "witness.key").write_text(policy_texts.WITNESS.hex())
+    (tmp_path / "w" / "witness.vkey").write_text(made_ledger.WITNESS.vkey)
+    with WitnessServer(WitnessFolder.open(tmp_path / "w"), "127.0.0.1", 0, lambda _: None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            HttpWitness(server.url).cosign(0, (), made_ledger.honest().checkpoint or b"")
+            printed = run(folder, *keys[:4], "--witnessed", server.url).stdout
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "The witness itself answers at the address given as --witnessed, with its newest" in printed
+    assert "The checkpoint given as --witnessed" not in printed
 
 
 def test_without_keys_it_exits_with_1_and_says_why(folder: Path) -> None:
@@ -146,7 +170,8 @@ def test_a_witnesss_folder_is_asked(folder: Path, tmp_path: Path, keys: list[str
     with pytest.raises(CoveyError, match="has never seen ledger"):
         run(folder, *given)
     assert isinstance(LocalWitness(witness.folder).cosign(0, (), made_ledger.honest().checkpoint or b""), str)
-    run(folder, *given)
+    rests = "The folder given as --witnessed is the witness's own: no copy of it, and no older state."
+    assert rests in run(folder, *given).stdout
     cut = made_ledger.honest()
     shorter = cut.resealed(cut.entries[:9]).write(tmp_path / "short")
     assert "ledger-rolled-back (entry 8)" in run(shorter, *given, status=1).stdout
@@ -305,6 +330,9 @@ def test_a_self_check_takes_the_runs_own_and_certifies_nothing(tmp_path: Path) -
     assert {each["code"] for each in facts["findings"]} == {"self-check", "no-witness-asked"}
     assert (facts["certified"], facts["level"]) == (False, 0)
     assert facts["trusts"][0].startswith("NOTHING OF YOUR OWN")
+    rests = "The enrolment key that lies in the run certifies real devices, each once."
+    assert facts["trusts"][1] == rests
+    assert not any("--witnessed" in each for each in facts["trusts"])
     with pytest.raises(InputError, match="takes the run's own keys"):
         run(path, "--self-check", "--enrolment", "0" * 64)
 

@@ -51,6 +51,8 @@ def test_the_honest_run_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert status == 0
     assert said["level"] == 2
     assert {each["code"] for each in said["findings"]} == {"simulation", "tuning-unstated"}
+    rests = "The enrolment key that you gave certifies simulated devices, and protects nobody."
+    assert rests in said["trusts"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,16 +1,30 @@
 """What an audit takes for granted, and what it says nothing about, in plain sentences."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from covey_audit.audited import Level, TuningFacts
 from covey_audit.auditing.head import Head
-from covey_audit.auditing.material import Anchors
+from covey_audit.auditing.material import Anchors, Asked
 from covey_audit.auditing.policies import Policies
 from covey_audit.auditing.reserves import Reserved
 
+_NEWEST: Final[dict[Asked, str]] = {
+    "file": "The checkpoint given as --witnessed came from the witness itself, and is its newest.",
+    "folder": "The folder given as --witnessed is the witness's own: no copy of it, and no older state.",
+    "address": "The witness itself answers at the address given as --witnessed, with its newest checkpoint.",
+}
+"""A cosigned checkpoint that is old would hide what came after it."""
 
-def trusts(
-    anchors: Anchors, policies: Policies, head: Head, reserved: Sequence[Reserved], level: Level
+
+def trusts(  # noqa: PLR0913 - all that an audit knows
+    anchors: Anchors,
+    policies: Policies,
+    head: Head,
+    reserved: Sequence[Reserved],
+    level: Level,
+    *,
+    simulated: bool,
 ) -> Iterator[str]:
     """Everything without which a figure of the audit does not hold.
 
@@ -20,9 +34,10 @@ def trusts(
         head: The checkpoint.
         reserved: What was asked for.
         level: What the audit establishes.
+        simulated: Whether the fleet is simulated.
     """
-    yield from _keys(anchors)
-    yield from _witnesses(head)
+    yield from _keys(anchors, simulated=simulated)
+    yield from _witnesses(head, anchors)
     corrupt = sorted({each.plan.corrupt for each in reserved})
     if corrupt:
         most = " or ".join(f"{number}" for number in corrupt)
@@ -50,7 +65,7 @@ def trusts(
     yield "Dates of entries are the writer's; witnesses bound only the last one."
 
 
-def _keys(anchors: Anchors) -> Iterator[str]:
+def _keys(anchors: Anchors, *, simulated: bool) -> Iterator[str]:
     if anchors.borrowed:
         yield "NOTHING OF YOUR OWN: a self-check takes policy, keys and witness from the run itself."
     elif anchors.reviewers is not None:
@@ -60,13 +75,14 @@ def _keys(anchors: Anchors) -> Iterator[str]:
         yield "The policy that you gave is the right one; nobody's signature on it was checked."
     else:
         yield "NOTHING OF YOUR OWN: keys and policy are those that the ledger itself brings along."
+    which = "that the policy names"
     if anchors.enrolment is not None:
-        yield "The enrolment key that you gave certifies real devices, each once."
-    else:
-        yield "The enrolment key that the policy names certifies real devices, each once."
+        which = "that lies in the run" if anchors.borrowed else "that you gave"
+    whom = "simulated devices, and protects nobody" if simulated else "real devices, each once"
+    yield f"The enrolment key {which} certifies {whom}."
 
 
-def _witnesses(head: Head) -> Iterator[str]:
+def _witnesses(head: Head, anchors: Anchors) -> Iterator[str]:
     if head.witnesses:
         names = ", ".join(head.witnesses)
         yield f"At least one of these witnesses is honest: {names}."
@@ -74,6 +90,8 @@ def _witnesses(head: Head) -> Iterator[str]:
         yield "The operator shows everyone the same ledger: no witness says so."
     if not head.compared:
         yield "This is the newest state of the ledger: no checkpoint from a witness was compared."
+    elif not anchors.borrowed:
+        yield _NEWEST[anchors.asked]
 
 
 def not_covered(reserved: Sequence[Reserved], tuned: Sequence[TuningFacts]) -> Iterator[str]:

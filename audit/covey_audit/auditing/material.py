@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from covey.policy.signed import Reviewers
 
+Asked = Literal["file", "folder", "address"]
+"""How a witness's checkpoint was got."""
 Find = Callable[[str], bytes | None]
 """A file by a digest; None where it is not here."""
 
@@ -47,6 +50,7 @@ class Anchors:
         policy: The signed policy that the reader holds; None for none.
         enrolment: Public key that certifies devices, 32 bytes; None to take the policy's.
         witnessed: The latest cosigned checkpoint, as a witness gave it; None for none.
+        asked: Where that one was read: a file with it, a witness's folder, or at a witness's address.
         previous: A checkpoint that the reader kept from before; None for none.
         now: Unix time, seconds; 0 for not known.
         borrowed: Policy and checkpoint are a run's own after all: a self-check, which makes nothing certain.
@@ -56,6 +60,7 @@ class Anchors:
     policy: bytes | None = None
     enrolment: bytes | None = None
     witnessed: bytes | None = None
+    asked: Asked = "file"
     previous: bytes | None = None
     now: int = 0
     borrowed: bool = False

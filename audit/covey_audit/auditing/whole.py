@@ -99,7 +99,7 @@ def audit(
         findings=tuple(sorted(found, key=_order)),
         level=level,
         simulation=simulated,
-        trusts=tuple(closing.trusts(anchors, policy, newest, reserved, level)),
+        trusts=tuple(closing.trusts(anchors, policy, newest, reserved, level, simulated=simulated)),
         not_covered=tuple(closing.not_covered(reserved, tuned)),
     )
 
