@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from covey.errors import InputError
 from covey_audit.anchor_options import (
@@ -57,6 +57,21 @@ class Audit(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+class Ledger(TyperCommand):
+    """`covey audit ledger --policy …`, of a folder that is called `ledger`: the word was meant as PATH."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the folder of the command's name where no other one is named."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter:
+            if not Path(_LEDGER).is_dir():
+                raise
+        ctx.params.clear()
+        return super().parse_args(ctx, [_LEDGER, *given])
+
+
 audit = typer.Typer(
     cls=Audit,
     help=HELP,
@@ -70,7 +85,7 @@ audit.command("waive")(waive)
 audit.command("flower")(audit_flower)
 
 
-@audit.command(_LEDGER)
+@audit.command(_LEDGER, cls=Ledger)
 def ledger(  # noqa: PLR0913 - options of a command line
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A run's folder, or a ledger's.")],
     *,

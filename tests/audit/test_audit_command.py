@@ -101,6 +101,18 @@ def test_what_is_asked_at_an_address_rests_on_who_answers_there(
     assert "The checkpoint given as --witnessed" not in printed
 
 
+def test_a_folder_called_as_the_command_is_audited_too(
+    folder: Path, keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    expected = run("ledger/", *keys, "--json").stdout.replace('"ledger/"', '"ledger"')
+    assert run("ledger", *keys, "--json").stdout == expected
+    assert run("ledger", "ledger", *keys, "--json").stdout == expected
+    assert "no-key-of-yours" in run("ledger", status=1).stdout
+    monkeypatch.chdir(folder)
+    assert "Missing argument 'PATH'" in run("ledger", *keys, status=2).output
+
+
 def test_without_keys_it_exits_with_1_and_says_why(folder: Path) -> None:
     printed = run(folder, status=1).stdout
     assert "No ε is certified" in printed.splitlines()[0]
