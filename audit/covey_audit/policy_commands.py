@@ -201,10 +201,8 @@ def _rows(draft: "Draft", signers: tuple[str, ...] | None) -> Iterable[tuple[str
     yield "purpose", " ".join(told.purpose.split())
     yield "budget", f"epsilon {told.budget.epsilon}, delta {told.budget.delta}, for one {told.budget.unit}"
     for kind, query in told.queries.items():
-        yield (
-            kind,
-            f"{query.answers:,} answers, noise multiplier {query.noise_multiplier}, {query.rate_limit}",
-        )
+        limit = "no rate limit" if query.rate_limit == "none" else query.rate_limit
+        yield kind, f"{query.answers:,} answers, noise multiplier {query.noise_multiplier}, {limit}"
     if told.simulation:
         yield "simulation", "YES: it protects nobody"
     if signers is not None:

@@ -371,6 +371,12 @@ def test_show_knows_what_day_it_is(now: int, told_now: str, monkeypatch: pytest.
     assert f"2027-01-01 to 2027-12-31 ({told_now})" in told("show", "policy.toml")
 
 
+def test_show_says_how_fast_answers_may_be_asked_for() -> None:
+    assert ", 24 per day" in told("show", "policy.toml")
+    write("policy.toml", queries__train__rate_limit="none")
+    assert "noise multiplier 6, no rate limit" in told("show", "policy.toml")
+
+
 def test_show_refuses_what_the_named_reviewer_did_not_sign() -> None:
     make_key("privacy")
     make_key("legal")
@@ -378,7 +384,7 @@ def test_show_refuses_what_the_named_reviewer_did_not_sign() -> None:
     assert (draft.message, draft.exit_status) == ("policy.toml is not signed", 1)
     run("sign", "policy.toml", "--key", "privacy.pem")
     error = refused("show", "policy.signed", "--reviewer", "legal.vkey", kind=ProtocolError)
-    assert "signed by 0 of the reviewers it needs 1" in error.message
+    assert "signed by none of the reviewers named; it needs 1" in error.message
     data = Path("policy.signed").read_bytes()
     Path("policy.signed").write_bytes(data.replace(b'epsilon = "8"', b'epsilon = "9"'))
     error = refused("show", "policy.signed", "--reviewer", "privacy.vkey", kind=ProtocolError)

@@ -126,7 +126,7 @@ class TestPolicy:
             (b"", "malformed note"),
             (b"\xff\xfe", "policy: "),
             (policy_texts.policy_text().encode(), "malformed note"),
-            (signed_by(SECOND), "signed by 0 of the reviewers"),
+            (signed_by(SECOND), "signed by none of the reviewers"),
             (policy(signatures=2), "signed by 1 of the reviewers"),
             (policy(valid_from="~2020-01-01", valid_until="~2020-12-31"), "2020-12-31"),
             (policy(valid_from="~2120-01-01"), "2120-01-01"),
@@ -221,7 +221,7 @@ class TestLog:
             (f"{WITNESS} ", "a line without an address"),
             (f"{WITNESS} http://", "is no witness's address"),
             (f"{WITNESS} https://user:word@host", "is no witness's address"),
-            ("hello http://host", "hello"),
+            ("hello http://host", "that is no public key"),
             (f"{WITNESS[:-6]}AAAAA= http://host", "key"),
         ],
     )

@@ -121,9 +121,10 @@ def check_current(policy: Policy, now: int) -> None:
 
 def _check_count(signers: tuple[Verifier, ...], needed: int, blame: str) -> None:
     if len(signers) < needed:
-        by = ", ".join(each.name for each in signers) or "none"
+        by = ", ".join(each.name for each in signers)
+        few = f"{len(signers)} of the reviewers it needs {needed} of ({by})"
         raise ProtocolError(
-            f"a policy signed by {len(signers)} of the reviewers it needs {needed} of ({by})",
+            f"a policy signed by {few if by else f'none of the reviewers named; it needs {needed}'}",
             blame=blame,
             hint="check whose keys are trusted, or have it signed: covey policy sign",
         )

@@ -37,11 +37,11 @@ def refused(data: bytes, reviewers: Reviewers) -> ProtocolError:
 
 def test_a_key_that_is_not_the_reviewers_signs_nothing() -> None:
     error = refused(signed(policy_text(), SECOND), ONE)
-    assert "signed by 0 of the reviewers it needs 1 of" in error.message
+    assert "signed by none of the reviewers named; it needs 1" in error.message
 
 
 def test_another_key_under_the_reviewers_name_signs_nothing() -> None:
-    assert "signed by 0" in refused(signed(policy_text(), OTHER), ONE).message
+    assert "signed by none" in refused(signed(policy_text(), OTHER), ONE).message
 
 
 def test_two_reviewers_are_two_people() -> None:
@@ -84,7 +84,7 @@ def test_a_signed_text_that_is_no_policy_is_refused() -> None:
 
 
 def test_nothing_is_read_before_a_signature_held() -> None:
-    assert "signed by 0" in refused(signed("no policy at all\n", SECOND), ONE).message
+    assert "signed by none" in refused(signed("no policy at all\n", SECOND), ONE).message
 
 
 def test_what_is_too_large_is_not_read() -> None:

@@ -162,7 +162,7 @@ def test_a_policy_that_the_reviewer_did_not_sign_is_refused() -> None:
     for signer in (stranger, STRANGER, LOG):
         note = policy(signer)
         told = Sent(note=note, plan=plan(policy=PolicyReference(sha256="00" * 32, serial=1)))
-        refused(told.envelope(), "signed by 0 of the reviewers it needs 1 of")
+        refused(told.envelope(), "signed by none of the reviewers named; it needs 1")
 
 
 def test_a_policy_whose_text_was_changed_after_it_was_signed_is_refused() -> None:
