@@ -4,12 +4,14 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from covey import __version__
 from covey.ledger.findings import KINDS, SEVERITIES, Finding, Severity
+from covey.policy.checking import kind_of
 from covey.policy.explaining import Section, explain
 from covey_audit.audited import Audited, Costs, PolicyFacts, SumFacts
 from covey_audit.report import charts, cohort_chart, words
@@ -115,6 +117,7 @@ def _view(audited: Audited, made_at: int, command: str) -> dict[str, Any]:
     said = statement(audited)
     return {
         "audited": audited,
+        "named": _named(audited),
         "made_at": made_at,
         "version": __version__,
         "statement": said,
@@ -139,6 +142,11 @@ def _view(audited: Audited, made_at: int, command: str) -> dict[str, Any]:
     }
 
 
+def _named(audited: Audited) -> str:
+    """The folder as the reader named it; the log where that is no name, as "." is none."""
+    return audited.source if PurePath(audited.source).name.strip(".") else audited.origin or "a ledger"
+
+
 def _numbers(audited: Audited) -> Iterator[Number]:
     for cost in audited.costs:
         unit = f"for {UNIT_OF[cost.unit]}, δ = {words.probability(cost.delta)}"
@@ -150,7 +158,10 @@ def _numbers(audited: Audited) -> Iterator[Number]:
         )
         if cost.release is not None:
             yield Number(
-                "ε for readers of releases", words.epsilon(cost.release), f"{unit}; by the operator's counts"
+                "ε for readers of releases",
+                words.epsilon(cost.release),
+                f"{unit}; by the operator's counts",
+                False if audited.simulation else None,
             )
     opened = sum(each.outcome == "opened" for each in audited.sums)
     yield Number(
@@ -257,6 +268,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "epsilon": words.epsilon,
+        "kind_of": kind_of,
         "probability": words.probability,
         "decimal": words.decimal,
         "number": words.number,

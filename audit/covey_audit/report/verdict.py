@@ -73,7 +73,8 @@ def _critical(audited: Audited) -> Verdict:
     found = [each for each in audited.findings if each.severity == "critical"]
     where = "" if found[0].entry is None else f"entry {found[0].entry}: "
     said = words.one_line(found[0].words).rstrip(".")
-    more = "" if len(found) == 1 else f" The other {len(found) - 1:,} are listed below."
+    others = "one is" if len(found) == 2 else f"{len(found) - 1:,} are"  # noqa: PLR2004 - and one other
+    more = "" if len(found) == 1 else f" The other {others} listed below."
     return Verdict(
         "danger",
         f"Do not rely on this ledger: {words.count(len(found), 'critical finding')}",

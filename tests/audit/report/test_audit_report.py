@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
-from covey.ledger.findings import KINDS
+from covey.ledger.findings import KINDS, finding
 from covey_audit.report import render as render_module
 from covey_audit.report.render import MOST_ALIKE, MOST_SUMS, render
+from covey_audit.report.verdict import verdict
 from html_page import Page
 from report_cases import CASES, HOSTILE, audited
 
@@ -158,6 +159,9 @@ def test_a_simulation_is_called_one_wherever_a_figure_stands() -> None:
     assert "A simulation: these figures are what a fleet with the same settings would have." in text
     assert "SIMULATION: noise was drawn from a seed." in text
     assert "test simulation 1 12 0" in text  # its roster
+    assert re.search(
+        r"ε for readers of releases \d\.\d+ for one device, [^;]*; by the operator's counts simulation", text
+    )
 
 
 def test_findings_come_by_weight_with_entry_and_next_step() -> None:
@@ -234,6 +238,42 @@ def test_sums_are_all_in_the_table_or_those_that_matter() -> None:
     rows = rendered("long").html.partition('aria-label="Sums"')[2].partition("</table>")[0].count("<tr>") - 1
     assert MOST_SUMS // 3 < rows <= MOST_SUMS
     assert "All sums as a table" in rendered("honest").text
+
+
+def test_sums_are_called_what_a_policy_calls_them() -> None:
+    rows = rendered("examples").html.partition('aria-label="Sums"')[2].partition("</table>")[0]
+    assert "<td>train</td>" in rows
+    assert "gradient" not in rows
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("runs/pilot", "Privacy audit of runs/pilot"),
+        ("ledger/", "Privacy audit of ledger/"),
+        (".", "Privacy audit of test.example/ledger"),
+        ("../..", "Privacy audit of test.example/ledger"),
+        ("", "Privacy audit of test.example/ledger"),
+    ],
+)
+def test_the_title_names_a_folder_or_the_log(source: str, title: str) -> None:
+    found = replace(audited("honest"), source=source, origin="test.example/ledger")
+    assert f"<title>{title}</title>" in render(found, made_at=MADE)
+    assert f"<h1>{title}</h1>" in render(found, made_at=MADE)
+
+
+def test_two_critical_findings_are_counted_as_people_count() -> None:
+    grave = [finding("no-noise", "asked for without noise", place) for place in range(3)]
+    found = [verdict(replace(audited("honest"), findings=tuple(grave[:many]))).sentence for many in (1, 2, 3)]
+    assert "other" not in found[0]
+    assert found[1].endswith(" The other one is listed below.")
+    assert found[2].endswith(" The other 2 are listed below.")
+
+
+def test_no_package_index_is_promised_to_have_it() -> None:
+    text = rendered("honest").text
+    assert "Covey's base install brings all of these commands." in text
+    assert "pip install covey" not in text
 
 
 def test_policies_that_are_not_the_reader_s_are_not_called_trusted() -> None:
