@@ -5,7 +5,7 @@ table is printed in docs/findings.md.
 
     critical   a rule is broken: what the ledger claims does not hold, or cannot be known
     warning    nothing is known to be broken, but the claim is weaker than it looks
-    note       worth reading; nothing to do
+    note       worth reading; seldom anything to do
 """
 
 from dataclasses import dataclass, replace

@@ -27,6 +27,12 @@ def test_the_table_in_the_documents_is_the_one_in_the_code() -> None:
         )
 
 
+def test_notes_are_not_said_to_ask_for_nothing_where_one_has_a_next_step() -> None:
+    notes = [kind for kind in KINDS.values() if kind.severity == "note"]
+    assert [bool(kind.hint) for kind in notes].count(True) == 1
+    assert "- **note**: worth reading; seldom anything to do." in DOCUMENT.read_text(encoding="utf-8")
+
+
 def test_every_kind_is_found_by_some_check() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "audit").rglob("*.py"))
     assert [code for code in KINDS if f'"{code}"' not in source] == []
