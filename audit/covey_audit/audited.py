@@ -358,6 +358,11 @@ class Audited:
         return all(each.code != "no-witness-asked" for each in self.findings)
 
     @property
+    def is_all(self) -> bool:
+        """Whether no device has counted more answers than were asked for here."""
+        return all(each.code != "counter-gap" for each in self.findings)
+
+    @property
     def exit_status(self) -> Literal[0, 1]:
         """0 clean, 1 findings."""
         return 0 if self.clean else 1

@@ -8,6 +8,7 @@ from covey.plan import Unit
 from covey_audit.audited import Audited
 from covey_audit.report import words
 from covey_audit.report.alike import Alike
+from covey_audit.report.verdict import ONLY_HERE
 
 NEIGHBOURS: Final[dict[Unit, str]] = {
     "device": (
@@ -84,6 +85,8 @@ def covered(audited: Audited) -> Iterator[str]:
         "as spent."
     )
     yield f"Answers asked of one device at most: {words.listed(asked)}."
+    if not audited.is_all:
+        yield f"The figures are the most {ONLY_HERE}."
     if any(cost.unit == "example" for cost in audited.costs):
         yield (
             "Validation sums use other examples than the rest: of the two costs the larger counts (parallel "

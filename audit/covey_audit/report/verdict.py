@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from covey.plan import Unit
 from covey.policy.terms import exact
@@ -10,6 +10,9 @@ from covey_audit.audited import Audited, Costs
 from covey_audit.report import words
 
 Tone = Literal["good", "caution", "danger"]
+
+ONLY_HERE: Final = "for what stands in this ledger; devices have counted more"
+"""Of a cost, where devices have reserved for more plans than are here."""
 
 UNIT_OF: dict[Unit, str] = {"device": "one device", "example": "one example"}
 """Whose privacy a figure is about."""
@@ -126,7 +129,7 @@ def _certified(audited: Audited) -> Verdict:
         f"All that was asked in this ledger costs {_each(audited)}, against the server and up to "
         f"{words.count(corrupt, 'enrolled device')} on its side. This holds if all "
         f"{words.count(len(audited.trusts), 'assumption')} listed below hold, and for nothing that is listed "
-        "as not covered."
+        f"as not covered.{_elsewhere(audited)}"
     )
     warnings = sum(each.severity == "warning" for each in audited.findings)
     if warnings:
@@ -136,11 +139,17 @@ def _certified(audited: Audited) -> Verdict:
 
 
 def _more(audited: Audited) -> str:
-    """That there are warnings as well."""
+    """That devices have answered elsewhere too, and that there are warnings."""
     warnings = sum(each.severity == "warning" for each in audited.findings)
     if not warnings:
-        return ""
-    return f" There {'is' if warnings == 1 else 'are'} also {words.count(warnings, 'warning')}, listed below."
+        return _elsewhere(audited)
+    are = "is" if warnings == 1 else "are"
+    return f"{_elsewhere(audited)} There {are} also {words.count(warnings, 'warning')}, listed below."
+
+
+def _elsewhere(audited: Audited) -> str:
+    """What no sum of this ledger shows: a figure is no bound for devices that answered more."""
+    return "" if audited.is_all else f" That is the most {ONLY_HERE}."
 
 
 def _each(audited: Audited) -> str:

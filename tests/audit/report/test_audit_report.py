@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from covey.ledger.findings import KINDS, finding
+from covey.ledger.findings import KINDS, finding, waived
 from covey_audit.report import render as render_module
 from covey_audit.report.render import MOST_ALIKE, MOST_SUMS, render
 from covey_audit.report.verdict import verdict
@@ -268,6 +268,18 @@ def test_two_critical_findings_are_counted_as_people_count() -> None:
     assert "other" not in found[0]
     assert found[1].endswith(" The other one is listed below.")
     assert found[2].endswith(" The other 2 are listed below.")
+
+
+@pytest.mark.parametrize("case", ["honest", "simulated", "unanchored", "waived"])
+def test_what_devices_counted_beside_the_ledger_is_in_the_verdict(case: str) -> None:
+    only = "the most for what stands in this ledger; devices have counted more."
+    plain = audited(case)
+    assert only not in verdict(plain).sentence
+    gap = finding("counter-gap", "'d004' had reserved for more plans by then", 9)
+    for each in (gap, waived(gap, "enrolled anew")):
+        found = replace(plain, findings=(*plain.findings, each))
+        assert f" That is {only}" in verdict(found).sentence
+        assert f"The figures are {only}" in render(found, made_at=MADE)
 
 
 def test_no_package_index_is_promised_to_have_it() -> None:
