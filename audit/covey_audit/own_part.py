@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,10 +19,13 @@ from covey.ledger.proof import Logged, Proof
 from covey.plan import Plan
 from covey.policy.terms import exact
 from covey_audit.auditing.budget import USUAL_DELTA
-from covey_audit.auditing.members import leaves_of
+from covey_audit.auditing.members import commits, leaves_of
 from covey_audit.auditing.policies import unverified
 from covey_io.device_keys import Name
 from covey_io.ledger_files import LedgerFiles
+
+MOST_NAMED: Final = 6
+"""Plans or entries that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,23 @@ class Part:
     own: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """An opened sum of which nothing here says whether the device was in it.
+
+    Attributes:
+        plan: What was asked.
+        digest: Of the plan.
+        settle: The entry that opened it.
+        leaves: Whether the participation leaves are not here, or are others than the entry commits to.
+    """
+
+    plan: Plan
+    digest: str
+    settle: int
+    leaves: Literal["missing", "changed"]
+
+
 def read_own(folder: Path) -> Own:
     """A device's name, salt and journal.
 
@@ -88,8 +109,8 @@ def _budget(path: Path) -> Budget:
     return budgets.read(rows)
 
 
-def parts(lines: Sequence[bytes], files: LedgerFiles, own: Own) -> Iterator[Part]:
-    """The sums of a ledger that a device was in, in the order in which they were opened.
+def parts(lines: Sequence[bytes], files: LedgerFiles, own: Own) -> Iterator[Part | Unknown]:
+    """The sums that a device was in, or may have been, in the order in which they were opened.
 
     Args:
         lines: The ledger's entries.
@@ -97,7 +118,7 @@ def parts(lines: Sequence[bytes], files: LedgerFiles, own: Own) -> Iterator[Part
         own: The device.
 
     Raises:
-        InputError: An entry cannot be read: audit the ledger first.
+        InputError: An entry cannot be read.
     """
     asked: dict[str, tuple[int, Plan]] = {}
     for index, line in enumerate(lines):
@@ -106,7 +127,12 @@ def parts(lines: Sequence[bytes], files: LedgerFiles, own: Own) -> Iterator[Part
             asked[plans.digest(entry.plan)] = index, plans.from_bytes(entry.plan)
         elif isinstance(entry, Settle) and entry.plan in asked and entry.sets is not None:
             reserve, plan = asked[entry.plan]
-            leaves = leaves_of(files.participants(entry.plan) or b"") or []
+            data = files.participants(entry.plan)
+            if data is None or not commits(entry, data):
+                fault: Literal["missing", "changed"] = "missing" if data is None else "changed"
+                yield Unknown(plan, entry.plan, index, fault)
+                continue
+            leaves = leaves_of(data) or []
             opened = participation.opening(own.salt, plan.run, plan.sum)
             leaf = participation.leaf(opened, own.device)
             if leaf in leaves:
@@ -175,15 +201,43 @@ def disagreements(own: Own, found: Sequence[Part], lines: Sequence[bytes]) -> li
     """
     read = map(entries.decode, lines)
     known = {plans.digest(entry.plan) for entry in read if isinstance(entry, Reserve)}
-    reserved = set(own.budget.reserved)
     faults = []
     if own.budget.locked:
         faults.append(f"the device answers nothing any more: {own.budget.locked}")
-    if elsewhere := len(reserved - known):
-        faults.append(f"the device reserved for {elsewhere} plans that are not in this ledger")
-    if forgotten := len({each.digest for each in found} - reserved):
-        faults.append(f"the device was in {forgotten} sums that its journal does not know: was it put back?")
+    if elsewhere := [each for each in own.budget.reserved if each not in known]:
+        named = ", ".join(f"{each[:16]}…" for each in elsewhere[:MOST_NAMED])
+        faults.append(f"the journal has {_count(elsewhere, 'plan')} that the ledger has not: {named}")
+    if forgotten := [each for each in found if each.digest not in own.budget.reserved]:
+        where = f"{_count(forgotten, 'answer')} of the device that the journal has not"
+        faults.append(f"the ledger has {where} ({entries_of(forgotten)}): was the journal put back?")
     return faults
+
+
+def not_known(own: Own, unknown: Sequence[Unknown]) -> Iterator[str]:
+    """What cannot be told of sums without their leaves, in words; nothing if there are none.
+
+    Args:
+        own: The device.
+        unknown: The sums.
+    """
+    if not unknown:
+        return
+    reserved = sum(each.digest in own.budget.reserved for each in unknown)
+    yield (
+        f"the leaves of {_count(unknown, 'sum')} are missing or changed ({entries_of(unknown)}); the journal"
+        f" has reserves for {reserved} of {len(unknown)}"
+    )
+
+
+def entries_of(sums: Sequence[Part | Unknown]) -> str:
+    """As in "entry 4" and "entries 4, 6 and 3 more"."""
+    shown = ", ".join(f"{each.settle}" for each in sums[:MOST_NAMED])
+    more = f" and {len(sums) - MOST_NAMED} more" if len(sums) > MOST_NAMED else ""
+    return f"{'entry' if len(sums) == 1 else 'entries'} {shown}{more}"
+
+
+def _count(found: Sequence[object], noun: str) -> str:
+    return f"{len(found)} {noun}{'' if len(found) == 1 else 's'}"
 
 
 def delta_of(lines: Sequence[bytes]) -> float:

@@ -13,7 +13,7 @@ from covey_io import durable
 if TYPE_CHECKING:
     from covey.ledger.checkpoint import LogTrust
     from covey.ledger.proof import Proved
-    from covey_audit.own_part import Own, Part
+    from covey_audit.own_part import Own, Part, Unknown
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -32,27 +32,38 @@ def prove(  # noqa: PLR0913 - options of a command line
     """List the sums that a device was in and what it has spent; write proofs of them.
 
     Run it where the device's folder is: its salt must not leave the device. A proof shows one sum and the
-    device's name; nothing follows from it about other sums. Audit the ledger first: a sum whose participation
-    leaves are missing or were changed is not listed, or its proof does not hold.
+    device's name; nothing follows from it about other sums. Of a sum whose participation leaves are missing
+    or were changed nothing is known, and no proof is written.
 
     \b
     Examples:
       covey audit prove ledger/ --device /var/lib/covey
       covey audit prove ledger/ --device /var/lib/covey --sum 12 --out proofs/
 
-    Exit status 0: printed, and the device's journal agrees with the ledger. 1: it does not. 2: something
-    cannot be read.
+    Exit status 0: every sum is known, and the device's journal agrees with the ledger. 1: not so; it says
+    what the one has and the other has not. 2: something cannot be read.
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
     # What reads ledgers is imported when it is needed: `covey --help` does without.
     from covey.ledger import proof as proofs  # noqa: PLC0415
     from covey_audit.ledger_folder import find  # noqa: PLC0415
-    from covey_audit.own_part import delta_of, disagreements, parts, proof_of, read_own  # noqa: PLC0415
+    from covey_audit.own_part import (  # noqa: PLC0415
+        Part,
+        Unknown,
+        delta_of,
+        disagreements,
+        not_known,
+        parts,
+        proof_of,
+        read_own,
+    )
 
     found, own = find(path), read_own(device)
     lines, _ = found.files.lines()
     every = list(parts(lines, found.files, own))
-    wanted = [each for each in every if run in {None, each.plan.run} and sum_ in {None, each.plan.sum}]
-    if not wanted and (run is not None or sum_ is not None):
+    chosen = [each for each in every if run in {None, each.plan.run} and sum_ in {None, each.plan.sum}]
+    wanted = [each for each in chosen if isinstance(each, Part)]
+    unknown = [each for each in chosen if isinstance(each, Unknown)]
+    if not chosen and (run is not None or sum_ is not None):
         raise CoveyError(f"{own.device} was in no such sum of this ledger", hint="leave out --run and --sum")
     written = {}
     for each in wanted if out is not None else ():
@@ -63,15 +74,17 @@ def prove(  # noqa: PLR0913 - options of a command line
         durable.make_folder(target.parent)
         durable.replace(target, proofs.to_bytes(proof_of(each, own, lines, head)))
         written[each.digest] = str(target)
-    faults = disagreements(own, every, lines)
+    faults = disagreements(own, [each for each in every if isinstance(each, Part)], lines)
     if as_json:
-        typer.echo(msgspec.json.encode(_facts(own, wanted, written, faults)).decode())
+        typer.echo(msgspec.json.encode(_facts(own, wanted, unknown, written, faults)).decode())
     else:
-        _print(own, wanted, written)
+        _print(own, wanted, written, whole=not unknown)
         _print_spent(own, delta_of(lines))
+    for words in not_known(own, unknown):
+        typer.echo(f"NOT KNOWN: {words}", err=as_json)
     for fault in faults:
         typer.echo(f"NOT IN AGREEMENT: {fault}", err=as_json)
-    if faults:
+    if faults or unknown:
         raise typer.Exit(1)
 
 
@@ -125,7 +138,13 @@ def _content(file: Path) -> bytes:
         ) from error
 
 
-def _facts(own: "Own", parts: "Sequence[Part]", written: dict[str, str], faults: list[str]) -> dict[str, Any]:
+def _facts(
+    own: "Own",
+    parts: "Sequence[Part]",
+    unknown: "Sequence[Unknown]",
+    written: dict[str, str],
+    faults: list[str],
+) -> dict[str, Any]:
     sums = [
         {
             "run": each.plan.run,
@@ -138,7 +157,19 @@ def _facts(own: "Own", parts: "Sequence[Part]", written: dict[str, str], faults:
         }
         for each in parts
     ]
-    return {"device": own.device, "reserved": len(own.budget.reserved), "sums": sums, "faults": faults}
+    missed = [
+        {
+            "run": each.plan.run,
+            "sum": each.plan.sum,
+            "plan": each.digest,
+            "settle": each.settle,
+            "leaves": each.leaves,
+            "reserved": each.digest in own.budget.reserved,
+        }
+        for each in unknown
+    ]
+    reserved = len(own.budget.reserved)
+    return {"device": own.device, "reserved": reserved, "sums": sums, "unknown": missed, "faults": faults}
 
 
 def _proved(proved: "Proved", *, checked: bool) -> dict[str, Any]:
@@ -156,8 +187,10 @@ def _proved(proved: "Proved", *, checked: bool) -> dict[str, Any]:
     }
 
 
-def _print(own: "Own", parts: "Sequence[Part]", written: dict[str, str]) -> None:
-    typer.echo(f"{own.device!r} was in {len(parts)} sums that were opened")
+def _print(own: "Own", parts: "Sequence[Part]", written: dict[str, str], *, whole: bool) -> None:
+    known = "" if whole else ", as far as is known"
+    sums = "1 sum that was opened" if len(parts) == 1 else f"{len(parts)} sums that were opened"
+    typer.echo(f"{own.device!r} was in {sums}{known}")
     for each in parts:
         where = f"  {written[each.digest]}" if each.digest in written else ""
         typer.echo(

@@ -14,10 +14,11 @@ from covey import plan as plans
 from covey.budget import Locked, Reserved, Row
 from covey.errors import CoveyError, InputError, ProtocolError
 from covey.ledger import entries as ledger
+from covey.ledger import participation
 from covey.policy.checking import kind_of
 from covey.spending import Asked
 from covey_audit.audit_commands import audit as app
-from made_ledger import RUN
+from made_ledger import RUN, Made
 from secagg_fleet import NOW
 
 
@@ -100,7 +101,8 @@ def test_another_salt_was_in_nothing(folder: Path, tmp_path: Path) -> None:
 def test_a_journal_that_was_put_back_is_told(folder: Path, tmp_path: Path) -> None:
     own = device(tmp_path / "d", 3, reserves()[:2])
     printed = run("prove", folder, "--device", own, status=1).stdout
-    assert "NOT IN AGREEMENT: the device was in 2 sums that its journal does not know" in printed
+    said = "the ledger has 2 answers of the device that the journal has not (entries 10, 12)"
+    assert f"NOT IN AGREEMENT: {said}: was the journal put back?" in printed
 
 
 def test_a_journal_that_knows_more_than_the_ledger_is_told(folder: Path, tmp_path: Path) -> None:
@@ -109,8 +111,52 @@ def test_a_journal_that_knows_more_than_the_ledger_is_told(folder: Path, tmp_pat
     elsewhere: Row = msgspec.structs.replace(last, plan="0" * 64)
     own = device(tmp_path / "d", 3, [*reserves(), elsewhere, Locked(NOW, "memory restored")])
     printed = run("prove", folder, "--device", own, status=1).stdout
-    assert "reserved for 1 plans that are not in this ledger" in printed
+    assert "the journal has 1 plan that the ledger has not: 0000000000000000…" in printed
     assert "answers nothing any more: memory restored" in printed
+
+
+def spoilt(made: Made, folder: Path, settles: dict[int, bytes | None]) -> Path:
+    """A ledger's folder with other participation leaves, or none, of some settles."""
+    made.write(folder)
+    for index, leaves in settles.items():
+        entry = made.entries[index]
+        assert isinstance(entry, ledger.Settle)
+        path = folder / "participants" / f"{entry.plan}.txt"
+        path.unlink()
+        if leaves is not None:
+            path.write_bytes(leaves)
+    return folder
+
+
+def own_leaf(number: int, sum_: int) -> bytes:
+    opened = participation.opening(made_ledger.salt(number), RUN, sum_)
+    return participation.leaf(opened, f"d{number:03d}").hex().encode() + b"\n"
+
+
+def test_of_sums_without_their_leaves_nothing_is_said_to_be_known(tmp_path: Path) -> None:
+    folder = spoilt(made_ledger.honest(), tmp_path / "ledger", {4: None, 6: own_leaf(3, 2), 10: b""})
+    own = device(tmp_path / "d", 3, reserves()[:2])
+    out = tmp_path / "p"
+    printed = run("prove", folder, "--device", own, "--out", out, status=1).stdout
+    assert printed.startswith("'d003' was in 1 sum that was opened, as far as is known\n")
+    said = (
+        "the leaves of 3 sums are missing or changed (entries 4, 6, 10); the journal has reserves for 2 of 3"
+    )
+    assert f"NOT KNOWN: {said}\n" in printed
+    assert len(list(out.iterdir())) == 1  # and none of the sum whose leaves do hold the device's own
+
+
+def test_one_sum_without_its_leaves(tmp_path: Path) -> None:
+    folder = spoilt(made_ledger.honest(), tmp_path / "ledger", {6: None})
+    own = device(tmp_path / "d", 3, reserves())
+    done = run("prove", folder, "--device", own, "--sum", 2, "--out", tmp_path / "p", "--json", status=1)
+    facts = json.loads(done.stdout)
+    assert facts["sums"] == []
+    (missed,) = facts["unknown"]
+    assert (missed["sum"], missed["settle"], missed["leaves"], missed["reserved"]) == (2, 6, "missing", True)
+    assert "NOT KNOWN: the leaves of 1 sum are missing or changed (entry 6)" in done.stderr
+    assert not (tmp_path / "p").exists()
+    assert "'d003' was in 1 sum that was opened\n" in run("prove", folder, "--device", own, "--sum", 4).stdout
 
 
 def test_a_changed_proof_does_not_hold(folder: Path, tmp_path: Path) -> None:

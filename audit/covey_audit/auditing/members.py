@@ -136,7 +136,7 @@ def _participants(material: Material, ends: Mapping[str, End]) -> Iterator[Findi
         data = material.participants(plan)
         if data is None:
             without.append(end)
-        elif not _commits(settle, data):
+        elif not commits(settle, data):
             words = "the participation leaves have another root than the settle says"
             yield finding("participants-changed", words, end.index)
     if without:
@@ -144,7 +144,8 @@ def _participants(material: Material, ends: Mapping[str, End]) -> Iterator[Findi
         yield finding("participants-missing", words, without[0].index)
 
 
-def _commits(settle: Settle, data: bytes) -> bool:
+def commits(settle: Settle, data: bytes) -> bool:
+    """Whether a participants file holds the leaves that a settle commits to."""
     leaves = leaves_of(data)
     root = participation.root(leaves) if leaves is not None else b""
     return settle.sets is not None and hmac.compare_digest(root.hex(), settle.sets.participants)
