@@ -9,7 +9,8 @@ import json
 import os
 import random
 import sys
-from itertools import count
+import time
+from itertools import count, takewhile
 from pathlib import Path
 
 from covey.ledger.checkpoint import LogTrust, Witnessed
@@ -43,13 +44,14 @@ def tell(descriptor: int, head: Witnessed) -> None:
 
 
 def write_on(request: dict[str, str]) -> None:
-    """Append and announce for ever."""
+    """Append and announce until killed; for a minute at most, should whoever was to kill it be gone."""
+    until = time.monotonic() + 60
     told = os.open(request["told"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     rng = random.Random(request["seed"])
     with writing(
         LedgerFiles(Path(request["folder"])), watched(Path(request["witness"])), lambda: 1
     ) as ledger:
-        for number in count():
+        for number in takewhile(lambda _: time.monotonic() < until, count()):
             ledger.append(entry(number, rng.randrange(LONG)) for _ in range(rng.randrange(4)))
             if rng.random() < 0.8:
                 tell(told, ledger.announce())
