@@ -1,7 +1,7 @@
 """`covey audit waive`: a reviewer accepts a finding, in signed words for the ledger."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,8 +10,15 @@ from covey.ledger.findings import KINDS
 from covey.ledger.note import Ed25519Signer, countersigned, parse, signed
 from covey.ledger.waiver import Accepted
 from covey.ledger.waiver import parse as read
+from covey_audit.anchor_options import Enrolment, Policy, Previous, Reviewer, Threshold, Witnessed
 from covey_audit.reviewer_keys import load_signer, secret
 from covey_io import durable
+
+if TYPE_CHECKING:
+    from covey_audit.anchor_files import Given
+
+_MOST: Final = 6
+"""Entries that a hint names."""
 
 
 def waive(  # noqa: PLR0913 - options of a command line
@@ -28,23 +35,29 @@ def waive(  # noqa: PLR0913 - options of a command line
     passphrase_file: Annotated[
         Path | None, typer.Option(help="The key's passphrase; without it you are asked.")
     ] = None,
+    policy: Policy = None,
+    reviewer: Reviewer = None,
+    threshold: Threshold = 1,
+    enrolment: Enrolment = None,
+    witnessed: Witnessed = None,
+    previous: Previous = None,
 ) -> None:
     """Accept a finding: write a waiver that you sign, for one finding at one entry of this ledger.
 
     The operator enters it in the ledger. From then on the finding is a note with your words; the epsilon
-    stays uncertified, since what you accepted happened all the same. Name what an audit printed: it is not
-    looked here whether one finds it. Where two reviewers must sign, the second one names the first one's FILE
-    and no words.
+    stays uncertified, since what you accepted happened all the same. The ledger is audited first, with the
+    keys that you give as to covey audit (with none, a run's own are tried as well): what is not found is not
+    signed. Where two reviewers must sign, the second one names the first one's FILE and no words.
 
     \b
     Example:
       covey audit waive runs/pilot roster-expired --entry 41 --key reviewer.pem --out waiver.signed \\
             --words "The roster expired an hour before the last sum; nobody had been revoked."
 
-    Exit status 0: written. 2: the finding cannot be accepted, or something cannot be read.
+    Exit status 0: written. 2: there is no such finding, it cannot be accepted, or something cannot be read.
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
     # What reads ledgers is imported when it is needed: `covey --help` does without.
-    from covey_audit.anchor_files import origin_of  # noqa: PLC0415
+    from covey_audit.anchor_files import Given, origin_of  # noqa: PLC0415
     from covey_audit.ledger_folder import find  # noqa: PLC0415
 
     _check_code(code)
@@ -53,6 +66,8 @@ def waive(  # noqa: PLR0913 - options of a command line
     if entry is not None and entry >= len(lines):
         raise InputError(f"{path} has {len(lines)} entries, none is number {entry}", hint="see covey audit")
     before = out.read_bytes() if out.is_file() else None
+    given = Given(policy, tuple(reviewer or ()), threshold, enrolment, witnessed, previous)
+    _check_found(path, given, code, entry)
     accepted = Accepted.of(origin_of(found), code, entry, lines, words or _words_of(out, before))
     signer = load_signer(key, name, secret("passphrase of the key", passphrase_file, "--passphrase-file"))
     durable.replace(out, _signed(accepted, signer, out, before))
@@ -78,6 +93,40 @@ def _read(out: Path, before: bytes) -> Accepted:
         return read(parse(before, blame="local").text, blame="local")
     except ProtocolError as error:
         raise InputError(f"{out} is no waiver: {error.message}", hint="name another file") from error
+
+
+def _check_found(path: Path, given: "Given", code: str, entry: int | None) -> None:
+    """Refuse what the audit of a ledger does not find at that entry; who signs it would accept nothing.
+
+    Args:
+        path: A run's folder, or a ledger's.
+        given: What the reviewer holds. With nothing of it, a run is held against its own keys as well.
+        code: The finding's.
+        entry: That shows it; None for none.
+    """
+    from covey_audit.anchor_files import Given  # noqa: PLC0415 - as above
+    from covey_audit.examining import examine  # noqa: PLC0415 - idem
+    from covey_audit.ledger_folder import find  # noqa: PLC0415 - idem
+
+    found = list(examine(path, given).findings)
+    against = "the keys and files given"
+    if given == Given():
+        against = "no key of yours"
+        if find(path).folder is not None:
+            found += examine(path, given, self_check=True).findings
+            against = "no key of yours, and with the run's own"
+    entries = {each.entry for each in found if each.code == code}
+    if entry in entries:
+        return
+    where = "without an entry" if entry is None else f"at entry {entry}"
+    others = [f"at entry {each}" for each in sorted(each for each in entries if each is not None)[:_MOST]]
+    others += ["without --entry"] if None in entries else []
+    raise InputError(
+        f"this audit finds no {code} {where}; it was made with {against}",
+        hint=f"it finds it {', '.join(others)}"
+        if others
+        else "give what you gave to covey audit: --reviewer …",
+    )
 
 
 def _check_code(code: str) -> None:

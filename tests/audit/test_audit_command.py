@@ -381,7 +381,7 @@ def test_a_waiver_that_is_written_is_one_that_counts(tmp_path: Path) -> None:
 
 
 def test_a_second_reviewer_signs_the_first_ones_waiver(tmp_path: Path) -> None:
-    folder = made_ledger.honest().write(tmp_path / "ledger")
+    folder = made_ledger.honest().edited(2, epsilon=None, delta=None).write(tmp_path / "ledger")
     second = Ed25519Signer("second.example", policy_texts.SECOND_REVIEWER)
     out = tmp_path / "waiver"
     for signer, words in ((made_ledger.REVIEWER, ["--words", "Ours."]), (second, [])):
@@ -389,7 +389,7 @@ def test_a_second_reviewer_signs_the_first_ones_waiver(tmp_path: Path) -> None:
         run("waive", folder, "tuning-unaccounted", "--entry", 2, "--key", key, "--out", out, *words)
     assert out.read_text().count("\N{EM DASH} ") == 2
     with pytest.raises(InputError, match="another waiver"):
-        run("waive", folder, "tuning-unstated", "--key", key, "--out", out, "--words", "No.")
+        run("waive", folder, "tuning-unaccounted", "--entry", 2, "--key", key, "--out", out, "--words", "No.")
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,11 @@ def test_a_second_reviewer_signs_the_first_ones_waiver(tmp_path: Path) -> None:
         (["no-such-code", "--words", "x"], "there is no finding"),
         (["ledger-changed", "--words", "x"], "cannot be accepted"),
         (["tuning-unaccounted", "--entry", "15", "--words", "x"], "none is number 15"),
-        (["tuning-unaccounted", "--entry", "2"], "a waiver without words"),
+        (["tuning-unaccounted", "--entry", "2", "--words", "x"], "finds no tuning-unaccounted at entry 2;"),
+        (
+            ["evidence-missing", "--words", "x"],
+            "finds no evidence-missing without an entry; it was made with no",
+        ),
     ],
 )
 def test_what_cannot_be_waived(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -406,6 +410,45 @@ def test_what_cannot_be_waived(arguments: list[str], words: str, tmp_path: Path)
     key = write_key(tmp_path / "r.pem", made_ledger.REVIEWER)
     with pytest.raises(InputError, match=words):
         run("waive", folder, *arguments, "--key", key, "--out", tmp_path / "waiver")
+
+
+def test_a_waiver_needs_words(tmp_path: Path) -> None:
+    folder = made_ledger.honest().edited(2, epsilon=None, delta=None).write(tmp_path / "ledger")
+    key = write_key(tmp_path / "r.pem", made_ledger.REVIEWER)
+    with pytest.raises(InputError, match="a waiver without words"):
+        run("waive", folder, "tuning-unaccounted", "--entry", 2, "--key", key, "--out", tmp_path / "waiver")
+
+
+def test_a_waiver_is_refused_that_no_finding_has(tmp_path: Path, keys: list[str]) -> None:
+    made = made_ledger.honest().replanned(9, noise=None)
+    folder = made.write(tmp_path / "ledger")
+    key, out = write_key(tmp_path / "r.pem", made_ledger.REVIEWER), tmp_path / "waiver"
+    wanted = ["waive", folder, "no-noise", "--key", key, "--out", out, "--words", "Ours."]
+    with pytest.raises(
+        InputError, match=r"finds no no-noise at entry 7;.*with the keys and files given"
+    ) as caught:
+        run(*wanted, "--entry", 7, *keys)
+    assert caught.value.hint == "it finds it at entry 9"
+    assert not out.exists()
+    run(*wanted, "--entry", 9, *keys)
+    assert out.exists()
+
+
+def test_what_only_own_keys_show_is_waived_with_them(tmp_path: Path, keys: list[str]) -> None:
+    other = tmp_path / "policy"
+    other.write_bytes(made_ledger.policy_note(budget__answers=61))
+    key, out = write_key(tmp_path / "r.pem", made_ledger.REVIEWER), tmp_path / "waiver"
+    run_folder(made_ledger.honest(), tmp_path / "run")
+    wanted = ["waive", tmp_path / "run", "policy-not-yours", "--key", key, "--out", out, "--words", "Known."]
+    given = json.loads(run(tmp_path / "run", *keys, "--policy", other, "--json", status=1).stdout)
+    (entry,) = {each["entry"] for each in given["findings"] if each["code"] == "policy-not-yours"}
+    at = [] if entry is None else ["--entry", entry]
+    with pytest.raises(InputError, match="with no key of yours, and with the run's own"):
+        run(*wanted, *at)
+    run(*wanted, *at, *keys, "--policy", other)
+    out.unlink()
+    (tmp_path / "run" / "policy").write_bytes(other.read_bytes())
+    run(*wanted, *at)  # a self-check finds it
 
 
 def test_the_ledger_of_a_fleet_stands_beside_its_runs(tmp_path: Path, keys: list[str]) -> None:
