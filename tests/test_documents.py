@@ -1,6 +1,8 @@
 """Documents that list what the code defines must list all of it, and the ready federations must be valid."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -39,6 +41,24 @@ def keys(kind: Any) -> set[str]:
         nested = isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
         found |= keys(field.type) if nested else {field.name}
     return found
+
+
+def test_the_security_page_knows_what_a_policy_limits_and_what_nobody_proves() -> None:
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    assert "no signed policy" not in page
+    assert page.count("That devices prove to nobody what software they run is known.") == 1
+
+
+def test_click_is_held_where_typer_describes_arguments() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert "click>=8.2,<8.5" in project["dependencies"]
+    said = subprocess.run(
+        [Path(sys.executable).with_name("covey"), "audit", "ledger", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "A run's folder, or a ledger's." in said
 
 
 def test_the_configuration_page_has_every_key() -> None:
