@@ -4,9 +4,9 @@ device.json        its name in the roster
 identity.key       its Ed25519 private key, hexadecimal; for its owner only
 operator.pub       whose plans it answers
 enrolment.pub      who certifies its peers
-salt               a secret of its own, hexadecimal: with it the device proves its part in a sum, and nobody
-else reviewers.json     who sign policies; a device without it answers only what its owner lets it answer
-unprotected claims.json        what it never does twice; see `covey_client.claims`
+salt               a secret of its own, hexadecimal: with it only this device proves its part in a sum
+reviewers.json     who sign policies; without it a device answers nothing that its owner has not allowed
+claims.json        what it never does twice; see `covey_client.claims`
 budget.jsonl       what it has reserved, seen and answered; see `covey_client.budget`
 NAME.split.json    which of its examples are held out, for ever; see `covey_client.split`
 """

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -265,3 +266,29 @@ def test_too_large_a_roster_is_refused_unread() -> None:
 def test_what_no_device_would_accept_is_not_signed(certificates: tuple[Certificate, ...]) -> None:
     with pytest.raises(InputError, match="a roster that cannot be used"):
         sign_roster(msgspec.structs.replace(ROSTER, certificates=certificates), ENROLMENT)
+
+
+def test_what_a_roster_says_can_be_read_without_believing_it() -> None:
+    """By whoever wrote it down; a reader who must believe it has another function."""
+    assert identity.claimed_roster(SENT) == ROSTER
+    body, _ = msgspec.msgpack.decode(SENT)
+    assert identity.claimed_roster(msgspec.msgpack.encode([body, bytes(64)])) == ROSTER
+    for data in (b"", SENT[:-1], SENT + b"\0", msgspec.msgpack.encode([b"no roster", bytes(64)])):
+        with pytest.raises(ProtocolError):
+            identity.claimed_roster(data)
+
+
+@pytest.mark.parametrize(("private", "public"), KEYS)
+def test_a_private_key_in_pem_is_the_same_key(private: str, public: str) -> None:
+    pem = identity.private_pem(bytes.fromhex(private))
+    assert pem.startswith(b"-----BEGIN PRIVATE KEY-----\n")
+    loaded = load_pem_private_key(pem, password=None)
+    assert isinstance(loaded, Ed25519PrivateKey)
+    assert loaded.private_bytes_raw().hex() == private
+    assert loaded.public_key().public_bytes_raw().hex() == public
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_what_is_no_private_key_is_not_written_as_one(size: int) -> None:
+    with pytest.raises(ValueError, match="32"):
+        identity.private_pem(bytes(size))

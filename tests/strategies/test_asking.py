@@ -7,7 +7,8 @@ from covey import plan as plans
 from covey.arrays import digest
 from covey.errors import InputError, TooFewDevices
 from covey.examples import Standardise
-from covey.identity import public_of
+from covey.identity import public_of, verify
+from covey.ledger.entries import Reserve, decode
 from covey.secagg.envelope import Trust, open_envelope
 from covey_strategies.asking import Question, ask_statistics
 from covey_strategies.protection import Protection
@@ -29,6 +30,8 @@ from digits_fleet import (
     parameters,
     plan_of,
 )
+from memory_ledger import REVIEWERS
+from policed_fleet import LedgerBook, Run
 
 SCALING = Standardise((0.3,), (0.4,))
 
@@ -56,6 +59,42 @@ def test_a_masked_plan_goes_in_an_envelope_that_devices_believe() -> None:
     opened = open_envelope(exchange.sealed.envelope(0), trust, named(2), 1)
     assert opened.sent == exchange.sent
     assert plan_of(to).minimum == 8  # three of ten may drop out
+
+
+def test_a_plan_under_a_policy_is_signed_and_in_the_ledger_before_it_can_be_sent() -> None:
+    fleet, book = crowd(), LedgerBook()
+    to = Run(fleet, book).question(VALIDATE)
+    (exchange,) = to.exchanges
+    (line,) = book.ledger.lines
+    reserve = decode(line)
+    assert isinstance(reserve, Reserve)
+    assert reserve.plan == exchange.sent
+    assert reserve.signature is not None
+    verify(public_of(OPERATOR), "plan", reserve.plan, reserve.signature, blame="operator")
+    assert exchange.sealed is not None
+    assert (exchange.sealed.size, exchange.sealed.heads is book.heads) == (1, True)
+    trust = Trust(public_of(OPERATOR), public_of(ENROLMENT), reviewers=REVIEWERS)
+    opened = open_envelope(exchange.sealed.envelope(0), trust, named(2), 1)
+    assert opened.appeal is not None
+    assert opened.appeal.policy.sha256 == plan_of(to).policy.sha256  # type: ignore[union-attr]
+
+
+def test_nothing_is_reserved_of_a_question_that_the_policy_does_not_allow() -> None:
+    book = LedgerBook()
+    with pytest.raises(InputError, match="no device will answer this"):
+        Run(crowd(), book).question(VALIDATE, corrupt=2)
+    assert (book.events, book.ledger.lines) == ([], [])
+
+
+def test_without_a_policy_a_plan_is_signed_all_the_same() -> None:
+    fleet, book = crowd(), MemoryBook()
+    asked(fleet, minimum=0, book=book, protection=masked(fleet, **NOISY))
+    (signed,) = book.signed
+    assert signed.signature is not None
+    verify(public_of(OPERATOR), "plan", signed.plan, signed.signature, blame="operator")
+    clear = MemoryBook()
+    asked(book=clear, minimum=2)
+    assert [each.signature for each in clear.signed] == [None]
 
 
 @pytest.mark.parametrize("masks", ["none", "elided"])

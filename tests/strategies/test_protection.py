@@ -5,17 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import policed_fleet
 from covey import plan as plans
 from covey.encode import squared_sensitivity
 from covey.errors import InputError
 from covey.noise.removal import LARGEST_TOLERANCE
 from covey.plan import Gradient, Noise, Plan, Statistics, Suite, Task, Validate
 from covey.planner.cohort import Assumptions, cohort_for, minimum_for
+from covey.policy import checking
 from covey_models.zoo.digits import MODEL
 from covey_strategies.cohort import divide
 from covey_strategies.protection import Operator, Protection, kind_of
 from covey_strategies.queries.answer import parts
 from digits_fleet import GRADIENT, STATISTICS, TRAIN, VALIDATE, operator, parameters
+from memory_ledger import opened
+from policed_fleet import policed
 
 TRUSTED = operator(range(2, 22))
 MODEL_SENT = parameters()
@@ -216,6 +220,56 @@ def test_a_minimum_without_an_honest_majority_is_refused() -> None:
 def test_masks_want_an_operator() -> None:
     with pytest.raises(TypeError, match="without an operator's key"):
         protected(bare(), masks="on")
+
+
+# -- under a policy
+
+
+NODES = range(2, 22)
+POLICY = policed_fleet.policy(assumptions__dropouts="0.3")
+POLICED = policed(NODES, POLICY)
+
+
+def under_policy(asked: Plan, **settings: Any) -> Plan:
+    decided = {"multipliers": {"train": 2.0, "validate": 2.0}, "operator": POLICED, "masks": "on"}
+    return protected(asked, **(decided | settings))
+
+
+def test_a_plan_names_the_policy_that_it_was_made_for() -> None:
+    plan = under_policy(bare())
+    assert plan.policy == POLICED.policy_reference
+    assert plan.policy is not None
+    assert plan.policy.sha256 == opened(POLICY).sha256
+    assert list(checking.refusals(plan, opened(POLICY).policy, plan.policy.sha256)) == []
+    assert masked(bare()).policy is None
+    assert TRUSTED.policy_reference is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "told"),
+    [
+        (bare(minimum=13), {}, "train: no device will answer this: the plan opens a sum when 7 of 20"),
+        (msgspec.structs.replace(bare(), corrupt=2), {}, "the plan assumes 2 corrupt devices, the policy 1"),
+        (bare(), {"multipliers": {"train": 1.9}}, "less than the policy's noise multiplier of 2"),
+        (bare(), {"multipliers": {}}, "the plan adds no noise"),
+        (bare(), {"seeded": True}, "comes from a seed"),
+        (bare(unit="example", task=GRADIENT), {"unit": "example"}, "the policy promises it for one device"),
+        (bare(Validate(101)), {}, "validate: no device will answer this: the plan lets a row weigh 101"),
+        (
+            bare(cohort=500, minimum=400),
+            {"profile": "semi-honest-server"},
+            "the policy allows malicious-server",
+        ),
+    ],
+)
+def test_what_the_policy_does_not_allow_is_not_asked(
+    asked: Plan, settings: dict[str, Any], told: str
+) -> None:
+    """It would be spent, and refused by every device."""
+    with pytest.raises(InputError, match=told) as caught:
+        under_policy(asked, **settings)
+    assert "no device will answer this" in caught.value.message
+    assert "policy" in caught.value.hint
 
 
 def test_an_operators_key_is_not_shown() -> None:
