@@ -210,11 +210,13 @@ def _reserve(participant: Participant, opened: Opened, appeal: Appeal) -> None:
     Head and policy are kept even if the plan is refused: older ones will not be believed any more.
     """
     journal, digest, policy = participant.journal, plans.digest(opened.sent), appeal.policy
+    plan = opened.terms.plan
     _settle_earlier(participant, opened.now)
+    participant.claims.check(Claim(plan.run, plan.sum, "masked", opened.terms.digest))  # not one given back
     journal.write(budgets.saw(journal.budget, appeal.head))
     budgets.check_policy(journal.budget, policy)
     journal.write(budgets.adopts(journal.budget, policy, opened.now))
-    journal.write(budgets.reserve(journal.budget, opened.terms.plan, digest, policy, opened.now))
+    journal.write(budgets.reserve(journal.budget, plan, digest, policy, opened.now))
 
 
 def _settle_earlier(participant: Participant, now: int) -> None:

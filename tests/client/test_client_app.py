@@ -156,6 +156,21 @@ def test_an_enrolled_node_answers_protected_sums_only(tmp_path: Path) -> None:
     assert decode(read_reply(again), Behind, blame="test", limit=100).size == 1
 
 
+def test_a_node_may_keep_its_count_on_another_storage(tmp_path: Path) -> None:
+    data = saved(tmp_path / "ok.npz", images(), [1] * 8)
+    config: Config = {"model": "digits", "data": str(data), "keys": str(enrolled(tmp_path / "keys"))}
+    card = tmp_path / "card"
+    card.mkdir()
+    counted: Config = {**config, "counter": str(card / "count")}
+    assert read_reply(answer_to(Run(crowd()).question(VALIDATE), counted))
+    assert (card / "count").read_bytes() == b"1\n"
+    (tmp_path / "keys" / "budget.jsonl").unlink()
+    reply = answer_to(Run(crowd(), run="another").question(VALIDATE), counted)
+    assert str(reply.error.reason).startswith("this device answers nothing any more")
+    with pytest.raises(ConfigError, match="counter"):
+        set_up({**config, "counter": 3})
+
+
 @pytest.mark.parametrize("masks", ["on", "none"])
 def test_an_enrolled_node_refuses_experiments(masks: str, tmp_path: Path) -> None:
     data = saved(tmp_path / "ok.npz", images(), [1] * 8)

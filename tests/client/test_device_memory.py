@@ -21,9 +21,11 @@ from covey.secagg.messages import Advert, Advertised, encode
 from covey.secagg.stages import Advertising
 from covey.secagg.states import Claim
 from covey.secagg.terms import Terms
+from covey_client.app import NOT_SET_UP
 from covey_client.budget import FileJournal
 from covey_client.claims import FileClaims
 from covey_client.participant import Participant
+from covey_client.seeds import SystemSeeds
 from covey_strategies.asking import Asking
 from covey_strategies.exchange import Settled
 from covey_strategies.private_sum import PrivateSum
@@ -359,6 +361,27 @@ def test_a_plan_that_was_given_back_is_refused_before_it_is_reserved_again(fleet
         (reply,) = BentGrid({VICTIM: fleet.victim()}).deliver(exchange.first_messages()[:1])
         assert reply.has_error() or len(read_reply(reply)) < 20
     assert fleet.victim().journal.budget == before
+
+
+def test_a_device_that_fell_over_while_it_computed_gives_back_what_it_reserved(fleet: Fleet) -> None:
+    """The same plan again is refused at once: others would wait for its vector, which cannot leave."""
+
+    class Falling(SystemSeeds):
+        def session(self) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    (exchange,) = Run(FLEET, fleet.book).question(VALIDATE).exchanges
+    falling = BentGrid({VICTIM: replace(fleet.victim(), seeds=Falling())})
+    (reply,) = falling.deliver(exchange.first_messages()[:1])
+    assert reply.error.reason == NOT_SET_UP
+    assert len(fleet.victim().journal.budget.unsettled) == 1
+    for _ in range(2):
+        fleet.book.heads[VICTIM] = 1
+        (reply,) = BentGrid({VICTIM: fleet.victim()}).deliver(exchange.first_messages()[:1])
+        assert reply.error.reason == "sum 1 was answered before at stage masked"
+        budget = fleet.victim().journal.budget
+        assert (budget.reserved, budget.unsettled, budget.counter) == ({}, frozenset(), 1)
+    assert fleet.sum().devices == 12
 
 
 def test_a_settled_plan_is_settled_by_the_last_stage(fleet: Fleet) -> None:

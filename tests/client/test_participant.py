@@ -8,15 +8,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from flwr.app import Message
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from flwr.app import ConfigRecord, Message, RecordDict
 
 import policed_fleet
 from bent_grid import BentGrid
 from covey import plan as plans
 from covey.errors import StateError
-from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
+from covey.identity import Certificate, Roster, public_of, read_roster, sign, sign_roster
 from covey.plan import PolicyReference
-from covey.secagg.messages import Advertised, decode
+from covey.secagg.messages import Advert, Advertised, decode, encode
 from covey.secagg.states import Claim, Me
 from covey_client.app import NOT_SET_UP, REFUSED
 from covey_client.claims import FileClaims, MemoryClaims
@@ -24,7 +25,7 @@ from covey_client.participant import Participant
 from covey_io.device_keys import Keys
 from covey_strategies.asking import Question
 from covey_strategies.protection import Operator, Protection
-from covey_strategies.wire import read_reply
+from covey_strategies.wire import REPLY, read_reply
 from digits_fleet import (
     ENROLMENT,
     EXPIRES,
@@ -44,6 +45,7 @@ from digits_fleet import (
 from memory_ledger import REVIEWERS, opened
 from policed_fleet import LedgerBook, Run
 from policy_texts import ORIGIN
+from secagg_fleet import NOW
 
 FLEET = crowd(12)
 NODES = list(FLEET.devices)
@@ -289,6 +291,42 @@ def test_damaged_claims_are_told_to_the_owner_only(capsys: pytest.CaptureFixture
 
     assert refusal(owned(claims=Damaged()), asked(masked(FLEET, **SECRET))) == NOT_SET_UP
     assert "damaged" in capsys.readouterr().err
+
+
+# -- what day it is
+
+
+def test_peers_are_held_to_the_day_that_witnesses_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device without a clock would take part with a peer whose certificate has run out."""
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _: None, time=lambda: 1.0)
+    for module in ("covey_client.participant", "covey_strategies.exchange"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    certificates = tuple(
+        Certificate(named(node), public_of(key("identity", node)), NOW - 1 if node == 7 else EXPIRES)
+        for node in NODES
+    )
+    sent = sign_roster(Roster("digits", 1, EXPIRES, False, certificates), ENROLMENT)
+    roster = read_roster(sent, public_of(ENROLMENT), now=0, least_serial=0)
+    book = LedgerBook()
+    trusted = replace(policed_fleet.policed(NODES, book.policy), roster=roster, roster_sent=sent)
+    devices = {node: policed_fleet.owned(node, FLEET) for node in NODES}
+    grid = BentGrid(devices)
+    (exchange,) = Run(FLEET, book).question(VALIDATE, operator=trusted).exchanges
+    adverts = grid.deliver(exchange.first_messages())
+    (own,) = [each for each in adverts if each.has_error()]
+    assert own.metadata.src_node_id == 7  # it knows what day it is, too; one that lies does not care
+    seal, mask = (X25519PrivateKey.generate().public_key().public_bytes_raw() for _ in range(2))
+    body = encode(
+        Advert(bytes.fromhex(plans.digest(exchange.sent)), named(7), seal, mask, bytes(32), 1, bytes(32))
+    )
+    lie = encode(Advertised(body, sign(key("identity", 7), "advert", body)))
+    asked = next(each for each in exchange.first_messages() if each.metadata.dst_node_id == 7)
+    others = [each for each in adverts if each is not own]
+    lying = Message(RecordDict({REPLY: ConfigRecord({REPLY: lie})}), reply_to=asked)
+    after = exchange.received([*others, lying])
+    assert len(after.messages()) == 12  # the server's clock is behind as well
+    for reply in grid.deliver([each for each in after.messages() if each.metadata.dst_node_id != 7]):
+        assert "expired" in str(reply.error.reason)
 
 
 # -- which policy
