@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +76,20 @@ def test_a_refused_claim_changes_nothing(claims: Claims) -> None:
     refused(claims, claim(1))
     refused(claims, claim(2, request=1))
     claims.claim(claim(2))
+
+
+def test_a_check_refuses_what_a_claim_would_and_keeps_nothing(claims: Claims) -> None:
+    claims.claim(claim(2, stage="advertise"))
+    claims.claim(claim(2, stage="share"))
+    for asked in (claim(1), claim(2, stage="advertise"), claim(2, request=1)):
+        for refusing in (claims.check, claims.claim):
+            with pytest.raises(PlanRefused, match=r"after sum 2|answered before"):
+                refusing(asked)
+    for fine in (claim(2), claim(2, stage="masked"), claim(3, stage="advertise"), claim(1, run="other")):
+        for _ in range(2):
+            claims.check(fine)
+    claims.check(claim(9, request=1))
+    claims.claim(claim(2, stage="masked"))
 
 
 def test_only_a_newer_roster_is_kept(claims: Claims) -> None:
@@ -170,6 +186,50 @@ def test_a_claim_that_another_process_made_meanwhile_is_not_overwritten(tmp_path
     for claims in (one, other, FileClaims(path)):
         for run in "ab":
             assert "answered before" in refused(claims, claim(1, stage="masked", request=1, run=run))
+
+
+RACE = """
+import sys
+from pathlib import Path
+from covey.errors import PlanRefused
+from covey.secagg.states import Claim
+from covey_client.claims import FileClaims
+path, own = Path(sys.argv[1]), bytes([int(sys.argv[2])]) * 32
+claims = FileClaims(path)
+sys.stdin.readline()
+won = 0
+for serial in range(1, 21):
+    try:
+        claims.claim(Claim("run", serial, "masked", own))
+        won += 1
+    except PlanRefused:
+        pass
+print(won)
+"""
+
+
+def test_of_processes_that_claim_at_once_one_wins(tmp_path: Path) -> None:
+    """One vector of a sum leaves, or none: never two, and never one that was given back."""
+    path = tmp_path / "claims.json"
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, str(path), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in (1, 2, 3)
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    won = sum(int(child.communicate(timeout=120)[0]) for child in children)
+    assert all(child.returncode == 0 for child in children)
+    assert won <= 20
+    last = FileClaims(path)
+    assert "after sum 20" in refused(last, claim(19, stage="masked"))
+    assert "answered before" in refused(last, claim(20, stage="masked"))
 
 
 def test_nothing_secret_is_written(tmp_path: Path) -> None:
