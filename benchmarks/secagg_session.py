@@ -127,7 +127,14 @@ class Real:
         with self.meter.measure("advertise"):
             trust = Trust(public_of(OPERATOR), self.me.enrolment)
             opened = open_envelope(envelope, trust, self.me.device, NOW)
-            event = Open(opened, values, label("seed", self.position), label("noise", self.position))
+            event = Open(
+                envelope=opened,
+                vector=values,
+                seed=label("seed", self.position),
+                noise=label("noise", self.position),
+                counter=1,
+                leaf=label("leaf", self.position),
+            )
             self.state, effects = device.step(self.me, None, event)
         return self._sent(effects)
 

@@ -133,6 +133,8 @@ class Synthetic:
                 seal_key=self.sealing.public,
                 mask_key=self.masking.public,
                 commitment=commitment(self.secrets.b),
+                counter=1,
+                leaf=label("leaf", self.position),
             )
         )
         return encode(Advertised(body, sign(identity(self.position), "advert", body)))
