@@ -1,21 +1,17 @@
 """Simulated devices: the real device code over data in memory."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from flwr.app import Context
 
 from covey.budget import Budget
-from covey.errors import InputError, ProtocolError, StateError
+from covey.errors import InputError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.ledger.checkpoint import LogTrust
-from covey.ledger.note import Ed25519Signer, signed
-from covey.policy.signed import Reviewers, open_policy
+from covey.policy.signed import Reviewers
 from covey.secagg.states import Me
 from covey.seeds import derive
 from covey_client.app import build
@@ -28,17 +24,36 @@ from covey_io.device_keys import Keys
 from covey_io.witness_client import LocalWitness
 from covey_models.model import Model
 from covey_server.ledger_writer import Log
-from covey_server.policy_draft import Frame, draft
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.grid import SERVER, InProcessGrid
-from covey_simulations.roles import ROSTER, SECRET_BYTES, RunKeys, publish, run_keys, run_witness
+from covey_simulations.policing import (
+    VALID_DAYS,
+    Federation,
+    in_force,
+    log_key,
+    reviewer_key,
+    signed_by_the_run,
+)
+from covey_simulations.roles import ROSTER, RunKeys, run_keys, run_witness
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.device import Device
 from covey_strategies.queries.device import Log as DeviceLog
 
-VALID_DAYS: Final = 3650  # a simulation may be stopped and gone on with much later
 DAY: Final = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a run has asked before it was stopped.
+
+    Attributes:
+        asked: Sums, counting each cohort's.
+        again: Those of them that are asked again.
+    """
+
+    asked: int = 0
+    again: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class Setting:
         file: The federation.
         protected: What protects its sums; its operator is not used.
         folder: The run's.
-        asked: Sums that its ledger has from before it was stopped.
+        past: What its ledger has from before it was stopped.
         logs: Folder for the devices' own logs, a file each, made when there is something to say.
     """
 
@@ -60,7 +75,7 @@ class Setting:
     file: SimulationFile
     protected: Protection
     folder: Path
-    asked: int
+    past: Past
     logs: Path
 
 
@@ -97,7 +112,7 @@ def fleet(setting: Setting) -> Fleet:
         me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
         held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
         devices[node] = Participant(
-            device, SimulatedSeeds(own), MemoryClaims(), _Journal(setting.asked), held, unprotected=True
+            device, SimulatedSeeds(own), MemoryClaims(), _Journal(setting.past.asked), held, unprotected=True
         )
     return Fleet(devices, operator, log)
 
@@ -112,72 +127,18 @@ class _Journal(MemoryJournal):
 
 def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operator, Log, Reviewers]:
     """All roles of a fleet, played by one process; each has a key of its own all the same."""
-    log_key = _log_key(setting.file, keys)
-    reviewer = Ed25519Signer("covey/simulation/reviewer", keys.of("reviewer"))
-    witness = run_witness(setting.folder, log_key.verifier)
-    trust = LogTrust(log_key.verifier.name, log_key.verifier, (witness.key.verifier,), 1)
+    signer = log_key(setting.file, keys)
+    witness = run_witness(setting.folder, signer.verifier)
+    trust = LogTrust(signer.verifier.name, signer.verifier, (witness.key.verifier,), 1)
+    log = Log(signer, trust, (LocalWitness(witness.folder),))
     roster, sent = _roster(setting, keys, names)
-    bare = Operator(keys.of("operator"), roster, sent)
-    log = Log(log_key, trust, (LocalWitness(witness.folder),))
-    reviewers = Reviewers((reviewer.verifier,), 1)
-    if not _has_policy(setting.protected):
-        return bare, log, reviewers
-    path = setting.folder / "policy"
-    if not path.exists():
-        text = _policy(setting.file, setting.model, setting.protected, len(names), _Trusted(keys, trust))
-        publish(setting.folder, reviewer.verifier, public_of(keys.of("enrolment")))
-        durable.replace(path, signed(text, reviewer))
-    note = path.read_bytes()
-    with _own(path):
-        opened = open_policy(note, reviewers, blame="local")
-    return replace(bare, policy=opened, policy_sent=note), log, reviewers
-
-
-def check_policy(file: SimulationFile, model: Model, protected: Protection, devices: int) -> None:
-    """Refuse a federation that no policy could allow, before anything is written.
-
-    Raises:
-        InputError: Says which number cannot be.
-    """
-    if _has_policy(protected):
-        nobody = RunKeys(bytes(SECRET_BYTES))
-        log = _log_key(file, nobody).verifier
-        _policy(file, model, protected, devices, _Trusted(nobody, LogTrust(log.name, log, (), 0)))
-
-
-def _has_policy(protected: Protection) -> bool:
-    """Without masks or without noise there is nothing that a policy could promise."""
-    return protected.masks == "on" and bool(protected.multipliers)
-
-
-def _log_key(file: SimulationFile, keys: RunKeys) -> Ed25519Signer:
-    return Ed25519Signer(f"covey/simulation/{file.name}", keys.of("log"))
-
-
-@dataclass(frozen=True)
-class _Trusted:
-    """Whom a simulated fleet believes."""
-
-    keys: RunKeys
-    log: LogTrust
-
-
-def _policy(
-    file: SimulationFile, model: Model, protected: Protection, devices: int, trusted: _Trusted
-) -> str:
-    """What the federation asks, signed by a reviewer who is the same process: it protects nobody."""
-    today = datetime.now(UTC).date()
-    frame = Frame(
-        fleet=file.name,
-        purpose=f"A simulation of the federation {file.name}, on data that one machine holds.",
-        operator=public_of(trusted.keys.of("operator")).hex(),
-        enrolment=public_of(trusted.keys.of("enrolment")).hex(),
-        log=trusted.log,
-        valid_from=(today - timedelta(days=1)).isoformat(),
-        valid_until=(today + timedelta(days=VALID_DAYS)).isoformat(),
-        simulation=True,
-    )
-    return draft(file, model, protected, devices, frame)
+    operator = Operator(keys.of("operator"), roster, sent)
+    reviewers = Reviewers((reviewer_key(keys).verifier,), 1)
+    federation = Federation(setting.file, setting.model, setting.protected, len(names))
+    if federation.has_policy:
+        policy, note = in_force(federation, setting.folder, keys, trust, setting.past.again)
+        operator = replace(operator, policy=policy, policy_sent=note)
+    return operator, log, reviewers
 
 
 def _roster(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Roster, bytes]:
@@ -192,20 +153,8 @@ def _roster(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Roster, 
         roster = Roster(setting.file.name, 1, until, True, certificates)
         durable.replace(path, sign_roster(roster, enrolment))
     sent = path.read_bytes()
-    with _own(path):
+    with signed_by_the_run(path):
         return read_roster(sent, public_of(enrolment), now=int(time.time()), least_serial=0), sent
-
-
-@contextmanager
-def _own(path: Path) -> Iterator[None]:
-    """Of what the run itself has signed only damage can be wrong."""
-    try:
-        yield
-    except ProtocolError as error:
-        raise StateError(
-            f"{path} is not what the run has signed: {error.message}",
-            hint="put it back as it was, or start a new run",
-        ) from error
 
 
 def _id(node: int) -> str:

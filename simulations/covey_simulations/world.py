@@ -15,7 +15,8 @@ from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
-from covey_simulations.fleet import Fleet, Setting, check_fit, check_policy, fleet
+from covey_simulations.fleet import Fleet, Past, Setting, check_fit, fleet
+from covey_simulations.policing import Federation
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Protection
 
@@ -74,7 +75,7 @@ def read(file: SimulationFile) -> Scenario:
     protected = protection(file, model, None, seeded=not file.private_noise)
     if protected.masks == "on":
         _check_masks(file, protected, len(data.devices))
-        check_policy(file, model, protected, len(data.devices))
+        Federation(file, model, protected, len(data.devices)).check()
     return Scenario(file, data, model, protected)
 
 
@@ -94,7 +95,7 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
     """Set up the devices.
 
     Raises:
-        StateError: The run's keys or its ledger are damaged.
+        StateError: The run's keys, its ledger or its checkpoint are damaged.
     """
     setting = Setting(
         scenario.data,
@@ -102,10 +103,27 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
         scenario.file,
         scenario.protection,
         folder.path,
-        sum(row["event"] == "reserve" for row in folder.sum_rows()),
+        _past(scenario.file, folder),
         folder.path / "devices",
     )
     return World(scenario, folder, fleet(setting))
+
+
+def _past(file: SimulationFile, folder: RunFolder) -> Past:
+    """What a run asked before it was stopped, and how much of that it asks again."""
+    reserves = [row for row in folder.sum_rows() if row["event"] == "reserve"]
+    if not reserves:
+        return Past()
+    saved, federation = folder.latest(), file.federation
+    done = saved.round if saved else 0
+    validated = sum(
+        number % federation.validate_every == 0 or number == federation.rounds
+        for number in range(1, done + 1)
+    )
+    whole = (federation.standardise and saved is not None) + done + validated
+    # after the last round the counts of its validation are gone with the process
+    last = done == federation.rounds and not federation.devices_per_round
+    return Past(len(reserves), len({row["sum"] for row in reserves}) - whole + last)
 
 
 def resolve(settings: ModelSettings) -> Model:

@@ -22,6 +22,8 @@ from covey.ledger.note import Ed25519Signer, parse, read_vkey, signed
 from covey.policy.signed import Reviewers, open_policy
 from covey.secagg import evidence
 from covey.secagg.messages import Advert, decode
+from covey_audit.anchor_files import Given
+from covey_audit.examining import examine
 from covey_io.settings import convert
 from covey_io.witness_client import LocalWitness
 from covey_server.coordinator import RoundEnded
@@ -281,6 +283,34 @@ class TestGoneOn:
         assert len(counted) == 12
         for counts in counted.values():
             assert counts == [1, 2, 3, 4, 5]
+
+    def test_what_is_asked_again_is_agreed_to_first(
+        self, gone_on: Simulated, done: Simulated, tmp_path: Path
+    ) -> None:
+        made = self._stopped(gone_on, tmp_path)
+        (made.path / "checkpoints/round-000001.ckpt").unlink()  # as if it had been stopped in the round
+        made.run()
+        assert made.kinds() == ["enrol", "run.policy", *SUMS * 3, "run.policy", *SUMS * 4, *made.kinds()[-2:]]
+        first, second = (each.policy.encode() for each in made.entries() if isinstance(each, RunPolicy))
+        assert second == (made.path / "policy").read_bytes()
+        reviewers = Reviewers((made.reviewer().verifier,))
+        before, after = (open_policy(note, reviewers, blame="test") for note in (first, second))
+        assert (after.policy.serial, after.policy.previous) == (2, before.sha256)
+        assert after.policy.queries["train"].answers == before.policy.queries["train"].answers + 2
+        assert small.summary(made.path)["model_sha256"] == small.summary(done.path)["model_sha256"]
+        audited = examine(made.path, Given(), self_check=True)
+        assert [each.code for each in audited.findings if each.severity != "note"] == []
+
+    def test_a_validation_that_is_asked_again_after_the_last_round_is_agreed_to_too(
+        self, gone_on: Simulated, tmp_path: Path
+    ) -> None:
+        shutil.copytree(gone_on.path, tmp_path / "small", symlinks=True)
+        made = Simulated(tmp_path / "small", gone_on.file)
+        (made.path / "summary.json").unlink()
+        made.run()
+        assert made.kinds()[-4:] == ["run.policy", *SUMS, "model.release"]
+        audited = examine(made.path, Given(), self_check=True)
+        assert [each.code for each in audited.findings if each.severity != "note"] == []
 
     def test_a_damaged_or_changed_ledger_stops_it_and_is_left_as_it_is(
         self, gone_on: Simulated, tmp_path: Path

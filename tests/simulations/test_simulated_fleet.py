@@ -14,7 +14,7 @@ from covey_io.settings import convert
 from covey_models.zoo.digits import MODEL
 from covey_simulations.data import digits
 from covey_simulations.data.federated import FederatedData
-from covey_simulations.fleet import Fleet, Setting, fleet
+from covey_simulations.fleet import Fleet, Past, Setting, fleet
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Protection
 from digits_fleet import NOISY, TRAIN, asking, dealt, parameters
@@ -40,7 +40,7 @@ def made(data: FederatedData, folder: Path, seed: int = 1) -> Fleet:
     }
     file = convert(plain, SimulationFile, "small.toml")
     protected = Protection(masks="on", **NOISY)
-    return fleet(Setting(data, MODEL, file, protected, folder, 0, folder / "devices"))
+    return fleet(Setting(data, MODEL, file, protected, folder, Past(), folder / "devices"))
 
 
 def masked_total(found: Fleet, model: Parameters) -> NDArray[np.float64]:
