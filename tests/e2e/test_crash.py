@@ -24,7 +24,9 @@ import crashing
 import small_federation as small
 from covey import merkle
 from covey.ledger.checkpoint import claimed
-from covey.ledger.entries import AnyEntry, Enrol, MetricsRelease, ModelRelease, Settle, kind_of
+from covey.ledger.entries import Abort, AnyEntry, Enrol, MetricsRelease, ModelRelease, Settle, kind_of
+from covey_audit.anchor_files import Given
+from covey_audit.examining import examine
 from covey_client import slots
 from covey_io.witness_client import LocalWitness
 from covey_server.run_folder import RunFolder
@@ -452,7 +454,7 @@ def check_ledger(run: Path) -> None:
     found = entries_of(run)
     kinds = [kind_of(each) for each in found]
     assert kinds.count("enrol") == 1
-    assert kinds.count("run.policy") == (run / "policy").exists()
+    check_policies(run, kinds.count("run.policy"))
     rosters = {each.roster: files.roster(each.roster) for each in found if isinstance(each, Enrol)}
     assert all(content and sha256(content).hexdigest() == name for name, content in rosters.items())
     for each in found:
@@ -467,6 +469,23 @@ def check_ledger(run: Path) -> None:
     assert len({each.package for each in models}) == len(models)
     assert figures[-1].sha256 == sha256((run / "metrics.csv").read_bytes()).hexdigest()
     assert models[-1].package == sha256((run / "small.covey").read_bytes()).hexdigest()
+
+
+def check_policies(run: Path, entered: int) -> None:
+    """Each policy was entered once, and what was asked again had been agreed to.
+
+    An audit finds nothing but evidence of a sum that was opened by a process that died before it said so.
+    """
+    if not (run / "policy").exists():
+        assert entered == 0
+        return
+    audited = examine(run, Given(), self_check=True)
+    aborted = {each.plan for each in entries_of(run) if isinstance(each, Abort)}
+    unclaimed = [path for path in (run / "ledger/evidence").iterdir() if path.stem in aborted]
+    grave = [each.code for each in audited.findings if each.severity != "note"]
+    assert grave == ["evidence-of-aborted"] * len(unclaimed)
+    assert [each.policy.serial for each in audited.policies] == list(range(1, entered + 1))
+    assert entered >= 1
 
 
 def check_book(run: Path, uninterrupted: Uninterrupted) -> None:
