@@ -112,7 +112,7 @@ def show(evidence: Evidence, terms: Terms, roster: Roster, now: int, *, blame: s
         ProtocolError: Says what does not hold.
     """
     adverts = tuple(read_advert(each, terms, roster, now, blame=blame) for each in evidence.adverts)
-    check_distinct(adverts)
+    check_distinct(adverts, blame=blame)
     _check_sets(evidence, terms, blame)
     found = _shown(evidence, adverts)
     identities = [roster.key_of(advert.device, now, blame=blame) for advert in adverts]

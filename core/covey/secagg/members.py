@@ -83,18 +83,18 @@ def leaf(advertised: Advertised) -> bytes:
     return encode(advertised)
 
 
-def check_distinct(adverts: Sequence[Advert]) -> None:
+def check_distinct(adverts: Sequence[Advert], *, blame: str) -> None:
     """Refuse members that share a key, and any order but by name: one device could stand for two.
 
     Raises:
-        ProtocolError: Blames the server.
+        ProtocolError: They do, or are.
     """
     names = [advert.device for advert in adverts]
     if any(first >= second for first, second in pairwise(names)):
-        raise ProtocolError("members out of order, or one twice", blame="server")
+        raise ProtocolError("members out of order, or one twice", blame=blame)
     keys = [key for advert in adverts for key in (advert.seal_key, advert.mask_key, advert.commitment)]
     if len(set(keys)) != len(keys):
-        raise ProtocolError("two members with one key", blame="server")
+        raise ProtocolError("two members with one key", blame=blame)
 
 
 def read_cohort(cohort: Cohort, terms: Terms, roster: Roster, own: Advertised, now: int) -> Neighbourhood:
@@ -113,7 +113,7 @@ def read_cohort(cohort: Cohort, terms: Terms, roster: Roster, own: Advertised, n
     """
     _check_size(cohort, terms)
     adverts = [read_advert(entry.advert, terms, roster, now, blame="server") for entry in cohort.entries]
-    check_distinct(adverts)
+    check_distinct(adverts, blame="server")
     if terms.complete:
         _check_whole(cohort)
     else:

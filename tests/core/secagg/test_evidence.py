@@ -68,8 +68,9 @@ class Session:
         return show(evidence or self.evidence, blame="operator", **(options | changes))
 
     def refused(self, evidence: Evidence | None = None, match: str = ".", **changes: Any) -> None:
-        with pytest.raises(ProtocolError, match=match):
+        with pytest.raises(ProtocolError, match=match) as caught:
             self.show(evidence, **changes)
+        assert caught.value.blame == "operator"
 
     def settle(self, **changes: Any) -> Settle:
         """What an honest server writes of it."""
