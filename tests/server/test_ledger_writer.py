@@ -657,12 +657,11 @@ def test_a_writer_that_is_killed_thirty_times_loses_nothing_that_it_announced(tm
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(2, 6))
-def test_a_writer_that_is_killed_five_hundred_times_loses_nothing_that_it_announced(
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_a_writer_that_is_killed_a_hundred_times_loses_nothing_that_it_announced(
     tmp_path: Path, seed: int
 ) -> None:
-    check_killed(tmp_path, 500, seed)
+    check_killed(tmp_path, 100, seed)
 
 
 class TestOpened:
