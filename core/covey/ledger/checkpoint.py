@@ -4,14 +4,13 @@ The log's signature says who wrote the log. The witnesses' say that it only grew
 show a different history to everybody.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from covey.errors import InputError, ProtocolError
+from covey.ledger.keys import from_base64, to_base64
 from covey.ledger.note import (
     COSIGNATURE,
     MAX_NOTE_BYTES,
@@ -62,7 +61,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """The text that is signed: three lines."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return f"{self.origin}\n{self.size}\n{to_base64(self.root)}\n"
 
 
 @dataclass(frozen=True)
@@ -240,17 +239,15 @@ def _read(note: Note, blame: str) -> Checkpoint:
 
 def _checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
-    if len(lines) != 4:  # noqa: PLR2004 - three, and what follows the last newline
+    if len(lines) != 4 or lines[-1]:  # noqa: PLR2004 - three, and nothing after the last newline
         raise ValueError(f"{len(lines) - 1} lines instead of three")
     origin, size, root, _ = lines
     number = read_size(size)
     try:
-        checkpoint = Checkpoint(origin, number, base64.b64decode(root, validate=True))
-    except binascii.Error as error:
-        raise ValueError("a root that is not base64") from error
-    if checkpoint.text != text:
-        raise ValueError("a root that is not in its plain form")
-    return checkpoint
+        decoded = from_base64(root)
+    except ValueError as error:
+        raise ValueError(f"a root that is {error}") from error
+    return Checkpoint(origin, number, decoded)
 
 
 def read_size(text: str) -> int:

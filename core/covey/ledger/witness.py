@@ -5,7 +5,6 @@ cosigned, and cosigns nothing that does not contain it: then nobody who waits fo
 fork. The new memory must be durable before the answer leaves, and requests are answered one after the other.
 """
 
-import base64
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Final
 
 from covey.errors import ProtocolError
 from covey.ledger.checkpoint import Checkpoint, claimed, read_size
+from covey.ledger.keys import from_base64, to_base64
 from covey.ledger.note import Cosigner, Note, Verifier, check_name, parse, signature_of, verified
 from covey.merkle import EMPTY_ROOT, verify_consistency
 
@@ -122,7 +122,7 @@ def request_of(old: int, proof: Sequence[bytes], note: bytes) -> bytes:
         proof: The consistency proof from there, nodes of 32 bytes.
         note: The new checkpoint, signed by the log.
     """
-    lines = [f"old {old}", *(base64.b64encode(node).decode() for node in proof)]
+    lines = [f"old {old}", *map(to_base64, proof)]
     return "".join(f"{line}\n" for line in lines).encode() + b"\n" + note
 
 
@@ -229,7 +229,7 @@ def _refused(status: HTTPStatus, why: str) -> Refused:
 
 
 def _node(line: str) -> bytes:
-    node = base64.b64decode(line, validate=True)
-    if len(node) != _NODE_BYTES or base64.b64encode(node).decode() != line:
+    node = from_base64(line)
+    if len(node) != _NODE_BYTES:
         raise ValueError("a line of a proof that is no hash")
     return node
