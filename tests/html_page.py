@@ -1,8 +1,14 @@
-"""What a browser would build of a page, as far as tests ask."""
+"""What a browser would build of a page, as far as tests ask, and how well its colours can be told apart."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+
+HOSTILE = (
+    "</style></title>\"'><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_{$ \u202e\x00&"
+)
+"""What no name may do to a page."""
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 SPACED = {
@@ -69,3 +75,25 @@ class Page(HTMLParser):
     def values(self, name: str) -> list[str]:
         """Of an attribute, wherever it is."""
         return [value for _, key, value in self.attributes if key == name]
+
+
+Colour = tuple[float, ...]
+"""Red, green and blue, 0 to 1."""
+
+
+def schemes(css: str) -> list[dict[str, Colour]]:
+    """The colours of a style sheet by name, for each of its schemes."""
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    found = [re.findall(r"--([a-z-]+): #(..)(..)(..);", block) for block in blocks]
+    return [{name: tuple(int(part, 16) / 255 for part in parts) for name, *parts in each} for each in found]
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """The contrast ratio of WCAG 2, 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: Colour) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -18,6 +18,7 @@ from covey.ledger.findings import KINDS, finding, waived
 from covey.plan import Gradient, Noise, Plan, Statistics, Task, Validate
 from covey_audit.audited import Audited
 from covey_audit.auditing import Anchors, Material, audit
+from html_page import HOSTILE
 from made_ledger import (
     MINIMUM,
     NORM,
@@ -37,9 +38,6 @@ from made_ledger import (
 )
 from secagg_fleet import ENROLMENT, NOW
 
-HOSTILE = (
-    "</style></title>\"'><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_{$ \u202e\x00&"
-)
 GRADIENT = Gradient(0.3, 0, 1.0, 0.1, 32.0, 200)
 DIGEST = "ab" * 32
 FIXED = {"cap", "severity", "code", "unit", "outcome", "evidence", "kind", "epsilon", "delta"}

@@ -21,8 +21,8 @@ from covey_audit.entry_words import Reader
 from covey_audit.ledger_commands import copy_public, followed, ledger
 from covey_audit.ledger_table import COLUMNS
 from covey_io.ledger_files import LedgerFiles
+from html_page import HOSTILE
 from made_ledger import honest
-from report_cases import HOSTILE
 from secagg_fleet import NOW
 
 DIGEST = "cd" * 32

@@ -12,8 +12,8 @@ from covey.ledger.findings import KINDS, finding, waived
 from covey_audit.report import render as render_module
 from covey_audit.report.render import MOST_ALIKE, MOST_SUMS, render
 from covey_audit.report.verdict import verdict
-from html_page import Page
-from report_cases import CASES, HOSTILE, audited
+from html_page import HOSTILE, Colour, Page, contrast, schemes
+from report_cases import CASES, audited
 
 CSS = Path(render_module.__file__).with_name("report.css").read_text("utf-8")
 MADE = 1_800_000_000
@@ -329,24 +329,8 @@ def test_on_paper_it_has_pages_heads_and_a_place_to_sign() -> None:
     assert f"Ledger root {audited('honest').root.hex()[:16]}, 15 entries" in page.html
 
 
-def luminance(colour: tuple[float, ...]) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def schemes() -> list[dict[str, tuple[float, ...]]]:
-    blocks = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
-    found = [re.findall(r"--([a-z-]+): #(..)(..)(..);", block) for block in blocks]
-    return [{name: tuple(int(part, 16) / 255 for part in parts) for name, *parts in each} for each in found]
-
-
-@pytest.mark.parametrize("colours", schemes(), ids=["light", "dark", "print"])
-def test_text_has_contrast_on_screen_and_on_paper(colours: dict[str, tuple[float, ...]]) -> None:
+@pytest.mark.parametrize("colours", schemes(CSS), ids=["light", "dark", "print"])
+def test_text_has_contrast_on_screen_and_on_paper(colours: dict[str, Colour]) -> None:
     inks = ("ink", "muted", "blue", "orange", "green", "violet", "danger-ink", "caution-ink")
     pairs = [(ink, paper) for ink in inks for paper in ("paper", "panel")]
     pairs += [(f"{tone}-ink", tone) for tone in ("danger", "caution", "good")]

@@ -20,8 +20,8 @@ from covey_audit.report.drawing import (
     ticks,
     whole_ticks,
 )
-from html_page import Page
-from report_cases import HOSTILE, audited
+from html_page import HOSTILE, Page
+from report_cases import audited
 
 FRAME = Frame(200, 100, 20, 10, 10, 20, x=(0, 10), y=(0, 4))
 

@@ -1,9 +1,6 @@
 import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,11 +15,8 @@ from covey_simulations.report import summary
 from covey_simulations.report.facts import Beside, DeviceResult, ReportFacts, Round, SentKind, VariantResult
 from covey_simulations.report.protection import ProtectedKind, Protection
 from covey_simulations.report.render import render
+from html_page import HOSTILE, Colour, Page, contrast, schemes
 
-HOSTILE = (
-    "</style></title>\"'><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7 * 7 }} $x_{$ \u202e\x00&"
-)
-VOID = {"meta", "br", "img", "link", "input", "hr"}
 LABELS = ("pendulum", "abduction", "forward elevation", "internal rotation", "row")
 CSS = Path(render_module.__file__).with_name("report.css").read_text(encoding="utf-8")
 
@@ -160,51 +154,6 @@ def some_facts(**changes: Any) -> ReportFacts:
         commands={"covey package show x.covey": "see what is in the package"},
     )
     return replace(facts, **changes)
-
-
-@dataclass
-class Page(HTMLParser):
-    """What a browser would build, as far as these tests ask."""
-
-    html: str
-    tags: Counter[str] = field(default_factory=Counter)
-    attributes: list[tuple[str, str, str]] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.feed(self.html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        if tag in {"td", "th", "dt", "dd", "br"}:
-            self.words.append(" ")
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"{tag} repeats an attribute"
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in {"style", "title"}:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, key, value in self.attributes if key == name]
 
 
 def hostile(value: Any) -> Any:
@@ -577,24 +526,8 @@ def test_what_is_missing_or_too_much_is_said(case: str, said: str) -> None:
     assert said in rendered(case).text
 
 
-def luminance(colour: tuple[float, ...]) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def schemes() -> Iterator[dict[str, tuple[float, ...]]]:
-    for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2]:
-        found = re.findall(r"--([a-z-]+): #(..)(..)(..);", block)
-        yield {name: tuple(int(part, 16) / 255 for part in parts) for name, *parts in found}
-
-
-@pytest.mark.parametrize("colours", list(schemes()), ids=["light", "dark"])
-def test_text_has_contrast_in_both_schemes(colours: dict[str, tuple[float, ...]]) -> None:
+@pytest.mark.parametrize("colours", schemes(CSS)[:2], ids=["light", "dark"])
+def test_text_has_contrast_in_both_schemes(colours: dict[str, Colour]) -> None:
     pairs = [(ink, paper) for ink in ("ink", "muted", "blue", "orange") for paper in ("paper", "panel")]
     pairs += [
         ("danger-ink", "danger"),
