@@ -10,14 +10,15 @@ from covey.errors import CoveyError
 
 
 @contextmanager
-def held(path: Path, refusal: CoveyError | None) -> Iterator[None]:
-    """Hold `path` (a folder, or a file that is made if it is not there) until the block ends.
+def held(path: Path, refusal: CoveyError | None, *, make: bool = True) -> Iterator[None]:
+    """Hold `path`, a folder or a file, until the block ends.
 
     Args:
         path: What is locked (flock(2)).
         refusal: Raised when another process holds it; None to wait until it does not.
+        make: Whether a file is made where nothing is; without, `path` is a folder that must be there.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() or not make else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
     try:
         _lock(descriptor, refusal)

@@ -10,11 +10,10 @@ A folder that was set back to an old copy cosigns again what it cosigned since, 
 is moved, never restored. A note that is missing is an error, not a new beginning.
 """
 
-import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,6 +23,7 @@ from covey.identity import public_of
 from covey.ledger.note import COSIGNATURE, Verifier, read_vkey
 from covey.ledger.witness import Cosigned, Refused, Seen, WitnessKey, parse_request, remembered, step
 from covey_io import durable
+from covey_io.lock import held
 
 _NOTHING = b"nothing cosigned yet\n"  # not an empty file: a damaged disk leaves those
 _KEY, _PUBLIC, _LOGS, _LATEST = "witness.key", "witness.vkey", "logs", "latest"
@@ -172,15 +172,9 @@ class WitnessFolder:
     def _note(self, origin: str) -> Path:
         return self.folder / _LATEST / f"{hashlib.sha256(origin.encode()).hexdigest()}.note"
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One request at a time, over all threads and processes (flock(2)): check, remember, answer."""
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _alone(self) -> AbstractContextManager[None]:
+        """One request at a time, over all threads and processes: check, remember, answer."""
+        return held(self.folder, None, make=False)
 
 
 _MAKE = "covey witness init makes a new one"

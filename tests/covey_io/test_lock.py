@@ -71,3 +71,9 @@ def test_a_folder_can_be_held(tmp_path: Path) -> None:
     with held(tmp_path, REFUSAL), pytest.raises(InputError, match="in use"), held(tmp_path, REFUSAL):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_is_not_made_a_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), held(tmp_path / "gone", None, make=False):
+        pass
+    assert not list(tmp_path.iterdir())
