@@ -25,7 +25,7 @@ from covey import spending
 from covey.accounting import Event, epsilon, round_up
 from covey.errors import PlanRefused
 from covey.ledger.checkpoint import MAX_SIZE, Witnessed
-from covey.plan import Plan
+from covey.plan import Digest, Plan
 from covey.policy.checking import kind_of
 from covey.policy.signed import Opened as OpenedPolicy
 from covey.policy.terms import Policy, QueryKind, exact, rate
@@ -33,7 +33,6 @@ from covey.spending import Asked
 
 DIGITS: Final = 3
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Size = Annotated[int, msgspec.Meta(ge=0, le=MAX_SIZE)]
 

@@ -78,19 +78,14 @@ class RunBook:
         if operator is not None:
             self._enrol(operator, now)
         if operator is not None and operator.policy is not None:
-            entry = RunPolicy(time=now, run=self._run, policy=operator.policy_sent.decode())
-            if not any(
-                isinstance(each, RunPolicy) and (each.run, each.policy) == (entry.run, entry.policy)
-                for each in self._ledger.entries
-            ):
-                self._ledger.append([entry])
+            self._once(RunPolicy(time=now, run=self._run, policy=operator.policy_sent.decode()))
         self.close_crashed()
 
     def _enrol(self, operator: Operator, now: int) -> None:
         """The roster, unless it is the one that was written down last."""
         sha256 = operator.reference.sha256
         last = latest(self._ledger.entries, Enrol)
-        if isinstance(last, Enrol) and last.roster == sha256:
+        if last is not None and last.roster == sha256:
             return
         path = self._ledger.files.roster_path(sha256)
         durable.make_folder(path.parent)
@@ -105,7 +100,7 @@ class RunBook:
             expires=roster.expires,
             simulation=roster.simulation,
         )
-        gone = self._gone(last, roster) if isinstance(last, Enrol) else 0
+        gone = 0 if last is None else self._gone(last, roster)
         told: Enrol = entry
         if gone:
             told = Revoke(**{name: getattr(entry, name) for name in Enrol.__struct_fields__}, gone=gone)
@@ -191,6 +186,7 @@ class RunBook:
         """Before figures of the run are shown to anybody."""
         sha256 = hashlib.sha256(content).hexdigest()
         self._once(MetricsRelease(time=self._ledger.now, run=self._run, name=name, sha256=sha256))
+        self._ledger.announce()
 
     def release_model(self, model: str, package: bytes, policy: str | None) -> None:
         """Before a package leaves the server's hands."""
@@ -198,17 +194,15 @@ class RunBook:
         self._once(
             ModelRelease(time=self._ledger.now, run=self._run, model=model, package=sha256, policy=policy)
         )
-
-    def _once(self, entry: MetricsRelease | ModelRelease) -> None:
-        """Write a release down and announce it, unless that was done before a crash."""
-        same = [
-            each
-            for each in self._ledger.entries
-            if isinstance(each, type(entry)) and _timeless(each) == _timeless(entry)
-        ]
-        if not same:
-            self._ledger.append([entry])
         self._ledger.announce()
+
+    def _once(self, entry: RunPolicy | MetricsRelease | ModelRelease) -> None:
+        """Write something down, unless that was done before a crash."""
+        if not any(
+            isinstance(each, type(entry)) and _timeless(each) == _timeless(entry)
+            for each in self._ledger.entries
+        ):
+            self._ledger.append([entry])
 
     def _keep_evidence(self, sent: bytes, settled: Settled) -> tuple[Shown | None, str | None]:
         if settled.evidence is None:
@@ -238,7 +232,7 @@ def _software() -> Software:
     return Software(covey=covey.__version__, python=platform.python_version(), numpy=np.__version__)
 
 
-def _timeless(entry: MetricsRelease | ModelRelease) -> tuple[object, ...]:
+def _timeless(entry: RunPolicy | MetricsRelease | ModelRelease) -> tuple[object, ...]:
     return tuple(getattr(entry, name) for name in entry.__struct_fields__ if name != "time")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hmac import compare_digest
-from typing import Final
+from typing import Final, TypeVar
 
 from covey.errors import CoveyError, InputError, ProtocolError, RoundAborted, StateError
 from covey.ledger import entries
@@ -23,7 +23,7 @@ from covey.ledger.checkpoint import (
     sign_checkpoint,
     with_cosignatures,
 )
-from covey.ledger.entries import AnyEntry
+from covey.ledger.entries import AnyEntry, Entry
 from covey.ledger.history import History
 from covey.ledger.note import Signer
 from covey_io import durable
@@ -31,6 +31,8 @@ from covey_io.ledger_files import EVIDENCE, PARTICIPANTS, ROSTERS, LedgerFiles
 from covey_io.lock import held
 from covey_io.witness_client import Conflict, Witness
 from covey_server.sum_rows import decoded
+
+Kind = TypeVar("Kind", bound=Entry)
 
 TRIES: Final = 3
 BRING_UP: Final = "bring a witness up (covey witness serve)"
@@ -244,6 +246,6 @@ def _recover(files: LedgerFiles, lines: Sequence[bytes], torn: bytes) -> None:
             half.unlink()
 
 
-def latest(found: Sequence[AnyEntry], kind: type[AnyEntry]) -> AnyEntry | None:
+def latest(found: Sequence[AnyEntry], kind: type[Kind]) -> Kind | None:
     """The last entry of a kind."""
     return next((entry for entry in reversed(found) if isinstance(entry, kind)), None)

@@ -23,11 +23,11 @@ import msgspec
 import rfc8785
 
 from covey.errors import ProtocolError
+from covey.plan import Digest
 
 MAX_ENTRY_BYTES: Final = 2 << 20
 """A plan of 1 MiB in base64, and room for what stands around it."""
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -305,5 +305,4 @@ def kind_of(entry: AnyEntry) -> str:
 
 
 EndOfSum = Settle | Abort
-Release = MetricsRelease | ModelRelease
 FORMAT: Final = "covey-ledger/1"
