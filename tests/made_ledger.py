@@ -13,29 +13,30 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+import memory_ledger
 import policy_texts
+import secagg_fleet
 from covey import plan as plans
 from covey.budget import Saw
 from covey.encode import Part
-from covey.identity import Certificate, Roster, public_of, sign, sign_roster
+from covey.identity import public_of
 from covey.ledger import entries as ledger
 from covey.ledger.checkpoint import Checkpoint, cosign, sign_checkpoint, with_cosignatures
 from covey.ledger.entries import AnyEntry, Members, Settle, Software
 from covey.ledger.evidence import sets_of
 from covey.ledger.history import History
-from covey.ledger.note import Ed25519Signer, read_vkey, signed
+from covey.ledger.note import Ed25519Signer, read_vkey
 from covey.ledger.participation import leaf, opening
-from covey.plan import Noise, Plan, PolicyReference, RosterReference, Task, Train, Validate
-from covey.policy.signed import Reviewers, digest
+from covey.plan import Noise, Plan, PolicyReference, Task, Train, Validate
 from covey.secagg import evidence
 from covey.secagg.envelope import Trust, seal_envelope
-from covey.secagg.messages import Proofs
 from covey.secagg.stages import Finished
 from covey.secagg.states import Open, Request, Stage
 from covey.secagg.terms import Terms
 from covey_audit.auditing import Anchors, Material
 from covey_io.ledger_files import LedgerFiles
-from secagg_fleet import ENROLMENT, NOW, OPERATOR, SUITE, Device, Fleet, identity, key, name
+from memory_ledger import KEYS, LOG, REVIEWER, REVIEWERS, MemoryLedger, enrol_entry, policy_sha, reserve_entry
+from secagg_fleet import ENROLMENT, NOW, OPERATOR, Device, Fleet, key, make_plan, name
 
 SIZE, MINIMUM = 12, 9
 RUN = "run-a"
@@ -43,13 +44,9 @@ ORIGIN = policy_texts.ORIGIN
 SOFTWARE = Software(covey="0.1.0", python="3.11", numpy="2.0")
 LENGTH, NORM = 5, 1000
 
-REVIEWER = Ed25519Signer("reviewer.example", policy_texts.REVIEWER)
 STRANGER = Ed25519Signer("reviewer.example", key("stranger"))
-LOG = Ed25519Signer(ORIGIN, policy_texts.LOG)
-REVIEWERS = Reviewers((REVIEWER.verifier,))
 WITNESS = read_vkey(policy_texts.vkey(policy_texts.WITNESS_NAME, policy_texts.WITNESS, 4))
 
-KEYS = {"keys__operator": public_of(OPERATOR).hex(), "keys__enrolment": public_of(ENROLMENT).hex()}
 TRAIN = Train(1, 16, 0.1, 0.0, 0.0, 0.0, "devices", 1, 1.0)
 
 
@@ -65,19 +62,12 @@ def model(number: int) -> str:
 
 def policy_note(signer: Ed25519Signer = REVIEWER, **changes: object) -> bytes:
     """A policy that allows the plans of this module, signed."""
-    return signed(policy_texts.policy_text(**(KEYS | changes)), signer)
+    return memory_ledger.policy_note(signer, **(KEYS | changes))
 
 
-def policy_sha(data: bytes) -> str:
-    """What plans call a signed policy."""
-    return digest(data.decode().rpartition("\n\n")[0] + "\n")
-
-
-def roster(size: int = SIZE, serial: int = 1, **changes: object) -> bytes:
-    """The signed roster of devices d000, d001, …"""
-    certificates = tuple(Certificate(name(i), public_of(identity(i)), NOW + 1_000_000) for i in range(size))
-    made = Roster("test", serial, NOW + 1_000_000, False, certificates)
-    return sign_roster(msgspec.structs.replace(made, **changes), ENROLMENT)
+def roster(size: int = SIZE, serial: int = 1, *, simulation: bool = False, **changes: object) -> bytes:
+    """The signed roster of devices d000, d001, …, of a real fleet."""
+    return secagg_fleet.roster(size, serial, simulation=simulation, **changes)
 
 
 def plan_of(
@@ -86,24 +76,15 @@ def plan_of(
     """A plan that keeps to the policy."""
     z = 6 if isinstance(task, Train) else 8
     part = Part("update" if isinstance(task, Train) else "counts", LENGTH, 1.0, float(NORM))
-    made = Plan(
+    noise = Noise(mechanism="skellam", variance=(z * NORM) ** 2, removal=False, seeded=False)
+    made = msgspec.structs.replace(
+        make_plan(SIZE, minimum=MINIMUM, noise=noise, serial=sum_, signed=signed_roster),
         run=RUN,
-        sum=sum_,
         round=parameters + (1 if isinstance(task, Train) else 0),
-        model="model",
         model_sha256=model(parameters),
-        preprocessing=None,
         task=task,
         parts=(part,),
-        unit="device",
         norm=NORM,
-        cohort=SIZE,
-        minimum=MINIMUM,
-        corrupt=1,
-        masks="on",
-        suite=SUITE,
-        noise=Noise(mechanism="skellam", variance=(z * NORM) ** 2, removal=False, seeded=False),
-        roster=RosterReference(sha256=sha256(signed_roster).hexdigest(), serial=1),
         policy=PolicyReference(sha256=policy_sha(policy), serial=1),
     )
     return msgspec.structs.replace(made, **changes)
@@ -111,8 +92,7 @@ def plan_of(
 
 def reserve_of(plan: Plan, time: int, operator: bytes = OPERATOR) -> ledger.Reserve:
     """The entry of a plan."""
-    sent = plans.to_bytes(plan)
-    return ledger.Reserve(time=time, plan=sent, signature=sign(operator, "plan", sent))
+    return reserve_entry(plans.to_bytes(plan), operator, time)
 
 
 @dataclass
@@ -242,7 +222,7 @@ class _Builder:
     """The operator, as long as it is honest."""
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
+        self.ledger = MemoryLedger()
         self.evidence: dict[str, bytes] = {}
         self.participants: dict[str, bytes] = {}
         self.devices = [Enrolled(index, np.zeros(LENGTH, np.int64)) for index in range(SIZE)]
@@ -250,22 +230,18 @@ class _Builder:
         self.policy = policy_note()
         self.roster = roster()
 
-    def add(self, entry: AnyEntry) -> int:
-        self.lines.append(ledger.encode(entry))
-        return len(self.lines) - 1
-
     @property
     def time(self) -> int:
-        return NOW + 60 * len(self.lines)
+        return NOW + 60 * self.ledger.size
 
     def ask(self, plan: Plan, dropped: Mapping[Stage, Sequence[int]] = {}) -> None:
         """Reserve, ask real devices, settle or give up."""
         reserve = reserve_of(plan, self.time)
-        index = self.add(reserve)
+        index = self.ledger.add(reserve)
         final = self._session(plan, reserve, index, dropped)
         named = plans.digest(reserve.plan)
         if not isinstance(final, Finished):
-            self.add(ledger.Abort(time=self.time, plan=named, reason="too few devices"))
+            self.ledger.add(ledger.Abort(time=self.time, plan=named, reason="too few devices"))
             return
         self.evidence[named] = evidence.to_bytes(final.evidence)
         shown = evidence.shown_by_server(final.evidence, Terms.of(reserve.plan))
@@ -285,22 +261,13 @@ class _Builder:
             sum=sha256(final.total.tobytes()).hexdigest(),
             software=SOFTWARE,
         )
-        self.add(settle)
+        self.ledger.add(settle)
 
     def _session(
         self, plan: Plan, reserve: ledger.Reserve, index: int, dropped: Mapping[Stage, Sequence[int]]
     ) -> object:
-        history, old = History.of(self.lines), self.announced
-        proofs = Proofs(
-            policy=self.policy,
-            entry=self.lines[index],
-            index=index,
-            inclusion=history.inclusion(index, history.size),
-            checkpoint=head_over(self.lines, self.time),
-            old=old,
-            consistency=history.consistency(old, history.size),
-        )
-        self.announced = history.size
+        proofs = self.ledger.proofs(self.policy, index, self.announced, time=self.time)
+        self.announced = self.ledger.size
         draw = np.random.Generator(np.random.PCG64(plan.sum))
         vectors = draw.integers(-400, 400, (SIZE, LENGTH))
         fleet = Fleet(plan, vectors, self.roster)
@@ -316,19 +283,9 @@ def honest() -> Made:
     """Three training rounds, the third asked again since too few answered at first, and a validation."""
     made = _Builder()
     policy, listed = made.policy, made.roster
-    made.add(ledger.RunPolicy(time=made.time, run=RUN, policy=policy.decode()))
-    made.add(
-        ledger.Enrol(
-            time=made.time,
-            fleet="test",
-            serial=1,
-            roster=sha256(listed).hexdigest(),
-            devices=SIZE,
-            expires=NOW + 1_000_000,
-            simulation=False,
-        )
-    )
-    made.add(
+    made.ledger.add(ledger.RunPolicy(time=made.time, run=RUN, policy=policy.decode()))
+    made.ledger.add(enrol_entry(listed, made.time))
+    made.ledger.add(
         ledger.TuningRun(
             time=made.time, run=RUN, words="none: settings are from public data", epsilon="0", delta="0"
         )
@@ -345,13 +302,13 @@ def honest() -> Made:
         package=sha256(b"package").hexdigest(),
         policy=policy_sha(policy),
     )
-    made.add(release)
-    made.add(
+    made.ledger.add(release)
+    made.ledger.add(
         ledger.MetricsRelease(time=made.time, run=RUN, name="metrics.csv", sha256=sha256(b"csv").hexdigest())
     )
-    head = head_over(made.lines)
+    head = head_over(made.ledger.lines)
     return Made(
-        lines=tuple(made.lines),
+        lines=tuple(made.ledger.lines),
         checkpoint=head,
         evidence=made.evidence,
         rosters={sha256(listed).hexdigest(): listed},

@@ -1,22 +1,25 @@
 """A ledger in memory with its log and its witness, and the proofs of it that devices are shown."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import policy_texts
-from covey.identity import sign
+from covey.identity import claimed_roster, public_of, sign
 from covey.ledger import entries
 from covey.ledger.checkpoint import Checkpoint, cosign, sign_checkpoint, with_cosignatures
-from covey.ledger.entries import AnyEntry, Reserve
+from covey.ledger.entries import AnyEntry, Enrol, Reserve, Revoke
 from covey.ledger.history import History
-from covey.ledger.note import Ed25519Signer, signed
-from covey.policy.signed import Opened, Reviewers, open_policy
+from covey.ledger.note import Ed25519Signer, parse, signed
+from covey.policy.signed import Opened, Reviewers, digest, open_policy
 from covey.secagg.messages import Proofs
-from secagg_fleet import NOW
+from secagg_fleet import ENROLMENT, NOW, OPERATOR
 
 REVIEWER = Ed25519Signer("reviewer.example", policy_texts.REVIEWER)
 SECOND = Ed25519Signer("second.example", policy_texts.SECOND_REVIEWER)
 LOG = Ed25519Signer(policy_texts.ORIGIN, policy_texts.LOG)
 REVIEWERS = Reviewers((REVIEWER.verifier,))
+KEYS = {"keys__operator": public_of(OPERATOR).hex(), "keys__enrolment": public_of(ENROLMENT).hex()}
+"""Changes to a policy, so that it is of `secagg_fleet`."""
 
 
 def policy_note(*signers: Ed25519Signer, **changes: object) -> bytes:
@@ -27,6 +30,28 @@ def policy_note(*signers: Ed25519Signer, **changes: object) -> bytes:
 def opened(note: bytes, reviewers: Reviewers = REVIEWERS) -> Opened:
     """A policy as whoever trusts these reviewers reads it."""
     return open_policy(note, reviewers, blame="test")
+
+
+def policy_sha(note: bytes) -> str:
+    """What plans call a signed policy."""
+    return digest(parse(note, blame="test").text)
+
+
+def enrol_entry(roster: bytes, time: int, gone: int = 0) -> Enrol:
+    """The entry of a signed roster, which so many devices of the one before are not in."""
+    said = claimed_roster(roster)
+    entry = Enrol(
+        time=time,
+        fleet=said.fleet,
+        serial=said.serial,
+        roster=sha256(roster).hexdigest(),
+        devices=len(said.certificates),
+        expires=said.expires,
+        simulation=said.simulation,
+    )
+    if not gone:
+        return entry
+    return Revoke(**{name: getattr(entry, name) for name in Enrol.__struct_fields__}, gone=gone)
 
 
 def reserve_entry(plan: bytes, operator: bytes, time: int = NOW) -> Reserve:

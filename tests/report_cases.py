@@ -22,7 +22,6 @@ from html_page import HOSTILE
 from made_ledger import (
     MINIMUM,
     NORM,
-    REVIEWERS,
     RUN,
     SIZE,
     SOFTWARE,
@@ -32,10 +31,10 @@ from made_ledger import (
     honest,
     plan_of,
     policy_note,
-    policy_sha,
     reserve_of,
     roster,
 )
+from memory_ledger import REVIEWERS, enrol_entry, policy_sha
 from secagg_fleet import ENROLMENT, NOW
 
 GRADIENT = Gradient(0.3, 0, 1.0, 0.1, 32.0, 200)
@@ -52,15 +51,7 @@ def made(asked: Sequence[Plan], policy: bytes, **changes: Any) -> Made:
     listed = roster(**changes)
     entries: list[AnyEntry] = [
         ledger.RunPolicy(time=NOW, run=asked[0].run if asked else RUN, policy=policy.decode()),
-        ledger.Enrol(
-            time=NOW,
-            fleet="test",
-            serial=1,
-            roster=sha256(listed).hexdigest(),
-            devices=SIZE,
-            expires=NOW + 1_000_000,
-            simulation=bool(changes.get("simulation", False)),
-        ),
+        enrol_entry(listed, NOW),
     ]
     for number, plan in enumerate(asked):
         entries += _sum(plan, NOW + number * 300, int(lots.integers(MINIMUM - 1, SIZE + 1)))

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,10 +34,11 @@ def key(*name: object) -> bytes:
 OPERATOR, ENROLMENT = key("operator"), key("enrolment")
 
 
-def roster(size: int, serial: int = 1, *, simulation: bool = True) -> bytes:
+def roster(size: int, serial: int = 1, *, simulation: bool = True, **changes: object) -> bytes:
     """The signed roster of devices d000, d001, …"""
     certificates = tuple(Certificate(name(i), public_of(identity(i)), NOW + 1_000_000) for i in range(size))
-    return sign_roster(Roster("test", serial, NOW + 1_000_000, simulation, certificates), ENROLMENT)
+    made = Roster("test", serial, NOW + 1_000_000, simulation, certificates)
+    return sign_roster(msgspec.structs.replace(made, **changes), ENROLMENT)
 
 
 def name(index: int) -> str:

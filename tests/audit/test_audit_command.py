@@ -26,6 +26,7 @@ from covey_io.witness_client import HttpWitness, LocalWitness
 from covey_io.witness_server import WitnessServer
 from covey_io.witness_store import WitnessFolder
 from made_ledger import Made
+from memory_ledger import LOG, REVIEWER
 from secagg_fleet import ENROLMENT, NOW
 
 
@@ -47,7 +48,7 @@ def run(*arguments: object, status: int = 0) -> Result:
 @pytest.fixture
 def keys(tmp_path: Path) -> list[str]:
     """A reviewer's own key, enrolment key and checkpoint from the witness, as arguments."""
-    (tmp_path / "reviewer.vkey").write_text(made_ledger.REVIEWER.verifier.vkey + "\n")
+    (tmp_path / "reviewer.vkey").write_text(REVIEWER.verifier.vkey + "\n")
     (tmp_path / "witnessed").write_bytes(made_ledger.honest().checkpoint or b"")
     given = {
         "--reviewer": tmp_path / "reviewer.vkey",
@@ -85,7 +86,7 @@ def test_the_command_may_be_named(folder: Path, keys: list[str]) -> None:
 def test_what_is_asked_at_an_address_rests_on_who_answers_there(
     folder: Path, tmp_path: Path, keys: list[str]
 ) -> None:
-    WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (made_ledger.LOG.verifier,))
+    WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (LOG.verifier,))
     (tmp_path / "w" / "witness.key").write_text(policy_texts.WITNESS.hex())
     (tmp_path / "w" / "witness.vkey").write_text(made_ledger.WITNESS.vkey)
     with WitnessServer(WitnessFolder.open(tmp_path / "w"), "127.0.0.1", 0, lambda _: None) as server:
@@ -174,7 +175,7 @@ def test_the_readers_policy_and_earlier_checkpoint(folder: Path, keys: list[str]
 
 
 def test_a_witnesss_folder_is_asked(folder: Path, tmp_path: Path, keys: list[str]) -> None:
-    WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (made_ledger.LOG.verifier,))
+    WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (LOG.verifier,))
     (tmp_path / "w" / "witness.key").write_text(policy_texts.WITNESS.hex())
     (tmp_path / "w" / "witness.vkey").write_text(made_ledger.WITNESS.vkey)
     witness = WitnessFolder.open(tmp_path / "w")
@@ -211,9 +212,9 @@ def test_what_cannot_be_read_exits_with_2(folder: Path, arguments: list[str], wo
 
 
 def test_no_option_shows_a_private_key_given_by_mistake(folder: Path, tmp_path: Path) -> None:
-    pem = write_key(tmp_path / "anna.pem", made_ledger.REVIEWER).read_text("ascii")
-    (tmp_path / "anna.hex").write_text(made_ledger.REVIEWER.private.hex() + "00")
-    secrets = pem.splitlines()[1][:12], made_ledger.REVIEWER.private.hex()[:12]
+    pem = write_key(tmp_path / "anna.pem", REVIEWER).read_text("ascii")
+    (tmp_path / "anna.hex").write_text(REVIEWER.private.hex() + "00")
+    secrets = pem.splitlines()[1][:12], REVIEWER.private.hex()[:12]
     given = [tmp_path / "anna.pem", tmp_path / "anna.hex", pem, pem * 9]
     for option in ("--reviewer", "--enrolment", "--policy", "--witnessed", "--previous"):
         for each in given if option in {"--reviewer", "--enrolment"} else given[:2]:
@@ -336,7 +337,7 @@ def test_a_self_check_takes_the_runs_own_and_certifies_nothing(tmp_path: Path) -
     path = run_folder(made, tmp_path / "run")
     (path / "policy").write_bytes(made_ledger.policy_note())
     (path / "keys").mkdir()
-    (path / "keys" / "reviewer.vkey").write_text(made_ledger.REVIEWER.verifier.vkey)
+    (path / "keys" / "reviewer.vkey").write_text(REVIEWER.verifier.vkey)
     (path / "keys" / "enrolment.pub").write_text(public_of(ENROLMENT).hex())
     facts = json.loads(run(path, "--self-check", "--json", status=1).stdout)
     assert {each["code"] for each in facts["findings"]} == {"self-check", "no-witness-asked"}
@@ -368,12 +369,12 @@ def write_key(path: Path, signer: Ed25519Signer) -> Path:
 def test_a_waiver_that_is_written_is_one_that_counts(tmp_path: Path) -> None:
     made = made_ledger.honest().edited(2, epsilon=None, delta=None)
     folder = made.write(tmp_path / "ledger")
-    out, key = tmp_path / "waiver", write_key(tmp_path / "r.pem", made_ledger.REVIEWER)
+    out, key = tmp_path / "waiver", write_key(tmp_path / "r.pem", REVIEWER)
     wanted = ["waive", folder, "tuning-unaccounted", "--entry", 2, "--key", key, "--out", out]
     assert "signed by reviewer.example" in run(*wanted, "--words", "Ours.").stdout
     entry = ledger.Waiver(time=NOW + 1000, note=out.read_text())
     again = made.resealed([*made.entries, entry])
-    reviewer = made_ledger.REVIEWER.verifier.vkey
+    reviewer = REVIEWER.verifier.vkey
     (tmp_path / "seen").write_bytes(again.checkpoint or b"")
     given = ["--reviewer", reviewer, "--witnessed", tmp_path / "seen"]
     printed = run(again.write(tmp_path / "again"), *given).stdout
@@ -384,7 +385,7 @@ def test_a_second_reviewer_signs_the_first_ones_waiver(tmp_path: Path) -> None:
     folder = made_ledger.honest().edited(2, epsilon=None, delta=None).write(tmp_path / "ledger")
     second = Ed25519Signer("second.example", policy_texts.SECOND_REVIEWER)
     out = tmp_path / "waiver"
-    for signer, words in ((made_ledger.REVIEWER, ["--words", "Ours."]), (second, [])):
+    for signer, words in ((REVIEWER, ["--words", "Ours."]), (second, [])):
         key = write_key(tmp_path / f"{signer.name}.pem", signer)
         run("waive", folder, "tuning-unaccounted", "--entry", 2, "--key", key, "--out", out, *words)
     assert out.read_text().count("\N{EM DASH} ") == 2
@@ -407,14 +408,14 @@ def test_a_second_reviewer_signs_the_first_ones_waiver(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_waived(arguments: list[str], words: str, tmp_path: Path) -> None:
     folder = made_ledger.honest().write(tmp_path / "ledger")
-    key = write_key(tmp_path / "r.pem", made_ledger.REVIEWER)
+    key = write_key(tmp_path / "r.pem", REVIEWER)
     with pytest.raises(InputError, match=words):
         run("waive", folder, *arguments, "--key", key, "--out", tmp_path / "waiver")
 
 
 def test_a_waiver_needs_words(tmp_path: Path) -> None:
     folder = made_ledger.honest().edited(2, epsilon=None, delta=None).write(tmp_path / "ledger")
-    key = write_key(tmp_path / "r.pem", made_ledger.REVIEWER)
+    key = write_key(tmp_path / "r.pem", REVIEWER)
     with pytest.raises(InputError, match="a waiver without words"):
         run("waive", folder, "tuning-unaccounted", "--entry", 2, "--key", key, "--out", tmp_path / "waiver")
 
@@ -422,7 +423,7 @@ def test_a_waiver_needs_words(tmp_path: Path) -> None:
 def test_a_waiver_is_refused_that_no_finding_has(tmp_path: Path, keys: list[str]) -> None:
     made = made_ledger.honest().replanned(9, noise=None)
     folder = made.write(tmp_path / "ledger")
-    key, out = write_key(tmp_path / "r.pem", made_ledger.REVIEWER), tmp_path / "waiver"
+    key, out = write_key(tmp_path / "r.pem", REVIEWER), tmp_path / "waiver"
     wanted = ["waive", folder, "no-noise", "--key", key, "--out", out, "--words", "Ours."]
     with pytest.raises(
         InputError, match=r"finds no no-noise at entry 7;.*with the keys and files given"
@@ -437,7 +438,7 @@ def test_a_waiver_is_refused_that_no_finding_has(tmp_path: Path, keys: list[str]
 def test_what_only_own_keys_show_is_waived_with_them(tmp_path: Path, keys: list[str]) -> None:
     other = tmp_path / "policy"
     other.write_bytes(made_ledger.policy_note(budget__answers=61))
-    key, out = write_key(tmp_path / "r.pem", made_ledger.REVIEWER), tmp_path / "waiver"
+    key, out = write_key(tmp_path / "r.pem", REVIEWER), tmp_path / "waiver"
     run_folder(made_ledger.honest(), tmp_path / "run")
     wanted = ["waive", tmp_path / "run", "policy-not-yours", "--key", key, "--out", out, "--words", "Known."]
     given = json.loads(run(tmp_path / "run", *keys, "--policy", other, "--json", status=1).stdout)

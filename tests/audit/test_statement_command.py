@@ -17,7 +17,8 @@ from covey_audit.ledger_commands import ledger
 from covey_audit.registry import MISSING, entry, missing
 from covey_audit.report.markdown import as_json, as_markdown
 from covey_audit.statement_command import statement
-from made_ledger import REVIEWER, honest
+from made_ledger import honest
+from memory_ledger import REVIEWER
 from report_cases import CASES, audited
 from secagg_fleet import ENROLMENT, NOW
 

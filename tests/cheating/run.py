@@ -12,23 +12,23 @@ from cheating.answers import Identity, answered, leaves
 from cheating.folders import POLICY, WITNESSED
 from cheating.keys import Keys
 from covey import plan as plans
-from covey.identity import Roster, claimed_roster, sign, sign_roster
+from covey.identity import Roster, claimed_roster, sign_roster
 from covey.ledger import entries as ledger
 from covey.ledger.checkpoint import Checkpoint, sign_checkpoint
 from covey.ledger.entries import AnyEntry, Members
 from covey.ledger.evidence import sets_of
 from covey.ledger.history import History
-from covey.ledger.note import Ed25519Signer, signed
+from covey.ledger.note import Ed25519Signer, parse, signed
 from covey.ledger.witness import Cosigned, request_of, step
 from covey.plan import Plan, PolicyReference, RosterReference
 from covey.policy import reading
-from covey.policy.signed import digest
 from covey.policy.terms import Policy
 from covey.secagg import evidence as proofs
 from covey.secagg.evidence import Evidence
 from covey.secagg.terms import Terms
 from covey_server.sum_rows import rows_of
 from covey_server.summary import privacy_of
+from memory_ledger import enrol_entry, policy_sha, reserve_entry
 
 ENTRIES: Final = "ledger/entries.jsonl"
 CHECKPOINT: Final = "ledger/checkpoint"
@@ -158,8 +158,7 @@ class Run:
 
     def reserve(self, plan: Plan, time: int) -> ledger.Reserve:
         """A plan that the operator signed."""
-        sent = plans.to_bytes(plan)
-        return ledger.Reserve(time=time, plan=sent, signature=sign(self.keys.operator, "plan", sent))
+        return reserve_entry(plans.to_bytes(plan), self.keys.operator, time)
 
     def ask(self, index: int, identity: Identity | None = None, **changes: object) -> None:
         """Another plan in a reserve. Devices answered it, set up so that they check nothing.
@@ -173,8 +172,9 @@ class Run:
         plan = msgspec.structs.replace(plans.from_bytes(old.plan), **changes)
         new = self.reserve(plan, old.time)
         self.lines[index] = ledger.encode(new)
-        end, evidence = self.end(plans.digest(old.plan)), self.evidence(old.plan)
-        self.remove(*_places(old.plan))
+        named = plans.digest(old.plan)
+        end, evidence = self.end(named), self.evidence(old.plan)
+        self.hide(named)
         terms = Terms(plan, bytes.fromhex(plans.digest(new.plan)))
         answer = answered(evidence, terms, identity or self.keys.identity)
         self.show(end, answer, terms)
@@ -188,13 +188,13 @@ class Run:
 
     def evidence(self, plan: bytes) -> Evidence:
         """Of a sum."""
-        return proofs.from_bytes(self.files[_places(plan)[0]], blame="local")
+        return proofs.from_bytes(self.files[_places(plans.digest(plan))[0]], blame="local")
 
     def show(self, end: int, evidence: Evidence, terms: Terms) -> None:
         """A sum's end as evidence has it."""
         data, named = proofs.to_bytes(evidence), terms.digest.hex()
-        self.files[f"ledger/evidence/{named}.msgpack"] = data
-        self.files[f"ledger/participants/{named}.txt"] = leaves(evidence, terms)
+        proof, participants = _places(named)
+        self.files[proof], self.files[participants] = data, leaves(evidence, terms)
         counts = Members(
             advertised=len(evidence.adverts),
             sharing=len(evidence.u2),
@@ -211,7 +211,7 @@ class Run:
 
     def hide(self, plan: str) -> None:
         """Remove what shows who was in a sum."""
-        self.remove(f"ledger/evidence/{plan}.msgpack", f"ledger/participants/{plan}.txt")
+        self.remove(*_places(plan))
 
     def ask_all(self, change: Callable[[Plan], Mapping[str, Any]], identity: Identity | None = None) -> None:
         """Every reserve with another plan; see `ask`."""
@@ -230,10 +230,7 @@ class Run:
         """A roster that the fleet's owner signed comes into force; how a plan names it."""
         gone = len(claimed_roster(self.roster).certificates) - len(roster.certificates)
         data = sign_roster(roster, self.keys.enrolment)
-        entry = _enrol(roster, data, time)
-        if gone:
-            facts = {name: getattr(entry, name) for name in ledger.Enrol.__struct_fields__}
-            entry = ledger.Revoke(**facts, gone=gone)
+        entry = enrol_entry(data, time, gone)
         self.insert(index, entry)
         self.files[ROSTERS + entry.roster] = data
         return RosterReference(sha256=entry.roster, serial=roster.serial)
@@ -248,7 +245,7 @@ class Run:
             identity: Its devices' keys.
         """
         data = sign_roster(roster, by)
-        entry = _enrol(roster, data, self.entry(index, ledger.Enrol).time)
+        entry = enrol_entry(data, self.entry(index, ledger.Enrol).time)
         self.remove(ROSTERS + self.entry(index, ledger.Enrol).roster)
         self.lines[index] = ledger.encode(entry)
         self.files[ROSTERS + entry.roster] = data
@@ -260,7 +257,7 @@ class Run:
     @property
     def policy_text(self) -> str:
         """Of the policy that the reader holds."""
-        return _text(self.files[POLICY])
+        return parse(self.files[POLICY], blame="local").text
 
     def policy_note(self, changes: Mapping[str, str], by: Ed25519Signer | None = None) -> bytes:
         """The reader's policy with other lines.
@@ -277,7 +274,7 @@ class Run:
 
     def govern(self, note: bytes, **changes: object) -> None:
         """Another policy from the beginning, and plans that appeal to it."""
-        reference = PolicyReference(sha256=digest(_text(note)), serial=1)
+        reference = PolicyReference(sha256=policy_sha(note), serial=1)
         for index, each in enumerate(self.entries):
             if isinstance(each, ledger.RunPolicy):
                 self.put(index, policy=note.decode())
@@ -332,22 +329,6 @@ class Run:
         return sha256(data).hexdigest()
 
 
-def _enrol(roster: Roster, data: bytes, time: int) -> ledger.Enrol:
-    return ledger.Enrol(
-        time=time,
-        fleet=roster.fleet,
-        serial=roster.serial,
-        roster=sha256(data).hexdigest(),
-        devices=len(roster.certificates),
-        expires=roster.expires,
-        simulation=roster.simulation,
-    )
-
-
-def _places(plan: bytes) -> tuple[str, str]:
-    named = plans.digest(plan)
-    return f"ledger/evidence/{named}.msgpack", f"ledger/participants/{named}.txt"
-
-
-def _text(note: bytes) -> str:
-    return note.decode().rpartition("\n\n")[0] + "\n"
+def _places(plan: str) -> tuple[str, str]:
+    """Where evidence of a sum lies, and where the leaves of its participants do."""
+    return f"ledger/evidence/{plan}.msgpack", f"ledger/participants/{plan}.txt"

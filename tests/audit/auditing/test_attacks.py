@@ -22,6 +22,7 @@ from covey.secagg import evidence
 from covey_audit.audited import Audited
 from covey_audit.auditing import audit
 from made_ledger import NORM, ORIGIN, RUN, SIZE, Made
+from memory_ledger import LOG, REVIEWER, REVIEWERS, enrol_entry, policy_sha
 from policy_texts import WITNESS_NAME
 from secagg_fleet import NOW, key
 
@@ -163,7 +164,7 @@ def test_a_shortened_ledger_with_a_checkpoint_that_no_witness_saw(*, forged: boo
     """The operator cuts the end off, and hands out as the witness's a checkpoint that it made itself."""
     made = made_ledger.honest()
     history = History.of(made.lines[:7])
-    alone = sign_checkpoint(Checkpoint(ORIGIN, history.size, history.root()), made_ledger.LOG)
+    alone = sign_checkpoint(Checkpoint(ORIGIN, history.size, history.root()), LOG)
     if forged:
         line = cosign(alone, WITNESS_NAME, key("another witness"), NOW).split(" ")[2]
         known = b64encode(made_ledger.WITNESS.key_id + b64decode(line)[4:]).decode()
@@ -410,10 +411,10 @@ def test_rounds_that_are_dated_back_are_no_slower() -> None:
 def test_a_wider_rate_limit_counts_what_came_before_it() -> None:
     narrow = made_ledger.policy_note(queries__train__rate_limit="20 per minute")
     made = under(narrow)
-    previous = made_ledger.policy_sha(narrow)
+    previous = policy_sha(narrow)
     wide = made_ledger.policy_note(serial=2, previous=previous, queries__train__rate_limit="4 per day")
     entered = ledger.RunPolicy(time=NOW + 900, run=RUN, policy=wide.decode())
-    reference = PolicyReference(sha256=made_ledger.policy_sha(wide), serial=2)
+    reference = PolicyReference(sha256=policy_sha(wide), serial=2)
     more = asked_again(made.resealed([*made.entries, entered]), 1, policy=reference)
     assert ("rate-exceeded", 16) in found(more)
 
@@ -432,7 +433,7 @@ def under(policy: bytes, **changes: object) -> Made:
     made = made_ledger.honest()
     entries: list[ledger.AnyEntry] = []
     renamed: dict[str, str] = {}
-    named = made_ledger.policy_sha(policy)
+    named = policy_sha(policy)
     for entry in made.entries:
         match entry:
             case ledger.RunPolicy():
@@ -473,7 +474,7 @@ def test_a_policy_signed_by_the_wrong_key() -> None:
 def test_a_policy_that_the_reader_does_not_hold() -> None:
     made = under(made_ledger.policy_note(budget__answers=61))
     mine = made_ledger.policy_note()
-    for reviewers in (None, made_ledger.REVIEWERS):
+    for reviewers in (None, REVIEWERS):
         anchors = replace(made.anchors, reviewers=reviewers, policy=mine)
         assert ("policy-not-yours", POLICY) in found(replace(made, anchors=anchors))
 
@@ -483,11 +484,11 @@ def test_a_weaker_policy_that_nobody_signed_in_the_middle_of_a_run() -> None:
     weak = made_ledger.policy_note(
         made_ledger.STRANGER,
         serial=2,
-        previous=made_ledger.policy_sha(made_ledger.policy_note()),
+        previous=policy_sha(made_ledger.policy_note()),
         queries__train__noise_multiplier="1",
     )
     entered = ledger.RunPolicy(time=NOW + 900, run=RUN, policy=weak.decode())
-    reference = PolicyReference(sha256=made_ledger.policy_sha(weak), serial=2)
+    reference = PolicyReference(sha256=policy_sha(weak), serial=2)
     base = made.resealed([*made.entries, entered])
     seen = examined(asked_again(base, 1, policy=reference, noise=noise(NORM**2)))
     assert ("policy-unsigned", 15) in {(each.code, each.entry) for each in seen.findings}
@@ -502,8 +503,8 @@ def test_an_expired_policy() -> None:
 
 
 def successor(**changes: object) -> ledger.RunPolicy:
-    terms: dict[str, object] = {"serial": 2, "previous": made_ledger.policy_sha(made_ledger.policy_note())}
-    note = made_ledger.policy_note(made_ledger.REVIEWER, **(terms | changes))
+    terms: dict[str, object] = {"serial": 2, "previous": policy_sha(made_ledger.policy_note())}
+    note = made_ledger.policy_note(REVIEWER, **(terms | changes))
     return ledger.RunPolicy(time=NOW + 200, run=RUN, policy=note.decode())
 
 
@@ -562,30 +563,17 @@ def test_an_old_roster() -> None:
     made = made_ledger.honest()
     newer = made_ledger.roster(SIZE - 1, 2)
     entries = made.entries
-    entries.insert(FIRST_END + 1, entered(newer, 2, SIZE - 1, gone=1))
+    entries.insert(FIRST_END + 1, enrol_entry(newer, NOW + 200, gone=1))
     seen = found(made.resealed(entries, rosters={**made.rosters, sha256(newer).hexdigest(): newer}))
     assert ("roster-old", SECOND + 1) in seen
     assert "roster-misdescribed" not in {code for code, _ in seen}
-
-
-def entered(data: bytes, serial: int, devices: int, gone: int = 0) -> ledger.AnyEntry:
-    facts = {
-        "time": NOW + 200,
-        "fleet": "test",
-        "serial": serial,
-        "roster": sha256(data).hexdigest(),
-        "devices": devices,
-        "expires": NOW + 1_000_000,
-        "simulation": False,
-    }
-    return ledger.Revoke(gone=gone, **facts) if gone else ledger.Enrol(**facts)  # type: ignore[arg-type]
 
 
 def test_a_device_left_out_without_a_word() -> None:
     made = made_ledger.honest()
     newer = made_ledger.roster(SIZE - 1, 2)
     more = made.resealed(
-        [*made.entries, entered(newer, 2, SIZE - 1)],
+        [*made.entries, enrol_entry(newer, NOW + 200)],
         rosters={**made.rosters, sha256(newer).hexdigest(): newer},
     )
     assert ("roster-misdescribed", 15) in found(more)
@@ -594,7 +582,7 @@ def test_a_device_left_out_without_a_word() -> None:
 def test_a_roster_that_comes_back() -> None:
     made = made_ledger.honest()
     newer = made_ledger.roster(SIZE, 2)
-    entries = [*made.entries, entered(newer, 2, SIZE), made.entries[ENROL]]
+    entries = [*made.entries, enrol_entry(newer, NOW + 200), made.entries[ENROL]]
     again = made.resealed(entries, rosters={**made.rosters, sha256(newer).hexdigest(): newer})
     assert ("roster-replayed", 16) in found(again)
 
@@ -607,7 +595,7 @@ def test_a_roster_of_another_file() -> None:
 
 def test_a_roster_that_the_enrolment_key_did_not_sign() -> None:
     made = made_ledger.honest()
-    anchors = replace(made.anchors, enrolment=made_ledger.LOG.verifier.key)
+    anchors = replace(made.anchors, enrolment=LOG.verifier.key)
     assert {("roster-untrusted", ENROL), ("enrolment-key-not-yours", POLICY)} <= found(
         replace(made, anchors=anchors)
     )

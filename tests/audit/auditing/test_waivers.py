@@ -13,7 +13,8 @@ from covey.ledger.waiver import Accepted
 from covey_audit.audited import Audited
 from covey_audit.auditing import Anchors, audit, waivers
 from covey_audit.auditing.structure import Log
-from made_ledger import ORIGIN, REVIEWER, STRANGER, TRAIN, Made, plan_of
+from made_ledger import ORIGIN, STRANGER, TRAIN, Made, plan_of
+from memory_ledger import REVIEWER
 from secagg_fleet import NOW
 
 TUNING = 2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import made_ledger
 from covey import plan as plans
 from covey.errors import ProtocolError
+from covey.ledger import note
 from covey.ledger import proof as proofs
 from covey.ledger.entries import Reserve
 from covey.ledger.history import History
@@ -23,8 +24,7 @@ RESERVE, SETTLE, SUM = 5, 6, 2
 
 
 def policy() -> Policy:
-    text = made_ledger.policy_note().decode().rpartition("\n\n")[0] + "\n"
-    return reading.parse(text, "the policy")
+    return reading.parse(note.parse(made_ledger.policy_note(), blame="test").text, "the policy")
 
 
 def made_proof(device: int = 0) -> Proof:

@@ -20,11 +20,20 @@ from covey.plan import Noise, Plan, PolicyReference, RosterReference
 from covey.policy.signed import Reviewers
 from covey.secagg.envelope import Opened, Trust, open_envelope, seal_envelope
 from covey.secagg.messages import Envelope, Proofs, encode
-from memory_ledger import LOG, REVIEWER, REVIEWERS, SECOND, MemoryLedger, opened, policy_note, reserve_entry
+from memory_ledger import (
+    KEYS,
+    LOG,
+    REVIEWER,
+    REVIEWERS,
+    SECOND,
+    MemoryLedger,
+    opened,
+    policy_note,
+    reserve_entry,
+)
 from secagg_attacks import changed, mutants
 from secagg_fleet import ENROLMENT, NOW, OPERATOR, identity, key, make_plan, name, roster
 
-KEYS = {"keys__operator": public_of(OPERATOR).hex(), "keys__enrolment": public_of(ENROLMENT).hex()}
 ROSTER = roster(12, simulation=False)
 TRUST = Trust(public_of(OPERATOR), public_of(ENROLMENT), reviewers=REVIEWERS)
 NOISE = Noise(mechanism="skellam", variance=(9 * 1000) ** 2, removal=False, seeded=False)
