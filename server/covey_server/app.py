@@ -29,17 +29,16 @@ from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
-from covey_server.book import RunBook
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
 from covey_server.ledger_writer import LedgerWriter, Log
 from covey_server.ledgers import opened
 from covey_server.operator import read_log, read_operator
 from covey_server.privacy import protection
-from covey_server.release import export, identity, release_keys, signed_package
+from covey_server.release import enter_releases, export, identity, release_keys, signed_package
 from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary, privacy_of
-from covey_strategies.protection import Operator, Protection
+from covey_strategies.protection import Protection
 
 POLL_SECONDS = 1.0
 LEAST_LARGEST = 2 * SMALLEST_COHORT - 1
@@ -108,17 +107,8 @@ def run(
     )
     federated = coordinator.run()
     package = build_package(file, model, federated, folder)
-    release(coordinator.book, folder, federated, package, protected.operator)
+    enter_releases(coordinator.book, folder, federated, package, protected.operator)
     summary.write(fleet_summary(file, federated, package, folder), folder.path / "summary.json")
-
-
-def release(
-    book: RunBook, folder: RunFolder, federated: Federated, package: Path, operator: Operator | None
-) -> None:
-    """Write down what leaves the server's hands, before anybody is told of it."""
-    policy = operator.policy.sha256 if operator is not None and operator.policy is not None else None
-    book.release_metrics("metrics.csv", (folder.path / "metrics.csv").read_bytes())
-    book.release_model(digest(federated.parameters), package.read_bytes(), policy)
 
 
 def open_or_create(path: Path, file: FederationFile) -> RunFolder:

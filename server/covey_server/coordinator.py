@@ -206,8 +206,7 @@ class Coordinator:
         return from_record(arrays), strategy.train_sum
 
     def _accuracy(self, strategy: Private, server_round: int, parameters: Parameters) -> float | None:
-        federation = self._file.federation
-        if server_round % federation.validate_every and server_round != federation.rounds:
+        if not self._file.federation.validates(server_round):
             return None
         found = self._validate(strategy, server_round, parameters).accuracy
         return None if isnan(found) else found

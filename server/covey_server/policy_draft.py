@@ -17,8 +17,8 @@ from covey.errors import InputError
 from covey.ledger.checkpoint import LogTrust
 from covey.plan import Gradient
 from covey.planner.calibrate import Allotment, Kind, Query, guaranteed, spent
-from covey.policy.reading import parse
-from covey.policy.terms import DECIMAL, FIRST_LINE
+from covey.policy.reading import MOST_EPSILON, parse
+from covey.policy.terms import DECIMAL, FIRST_LINE, exact
 from covey_models.model import Model
 from covey_server.privacy import queries
 from covey_server.settings import FederationFile, train_task
@@ -26,8 +26,6 @@ from covey_strategies.cohort import minimum_of
 from covey_strategies.protection import Protection
 
 DIGITS = 3
-MOST_EPSILON = 1000
-"""Of a policy; see `covey.policy.reading`."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ def _epsilon(file: FederationFile, asked: Asked, spare: int) -> str:
         for query, multiplier in asked
     ]
     found = spent(privacy.unit, allotments, privacy.delta, guaranteed(privacy.sensitivity))
-    if found.value > MOST_EPSILON:
+    if found.value > exact(MOST_EPSILON):
         raise InputError(
             f"all sums together cost epsilon {found.value:.6g}: no policy promises more than {MOST_EPSILON}",
             hint="raise the multipliers, or set [privacy] noise = false for an experiment",

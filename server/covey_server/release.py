@@ -1,9 +1,9 @@
-"""From trained parameters to a signed package."""
+"""From trained parameters to a signed package, and its place in the ledger."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from covey.arrays import Parameters
+from covey.arrays import Parameters, digest
 from covey.examples import Floats, Standardise
 from covey.package.archive import pack
 from covey.package.contents import Draft, Variant, assemble
@@ -14,6 +14,10 @@ from covey_models.export import to_onnx
 from covey_models.model import Model
 from covey_models.quantise import to_int8
 from covey_models.training import load
+from covey_server.book import RunBook
+from covey_server.coordinator import Federated
+from covey_server.run_folder import RunFolder
+from covey_strategies.protection import Operator
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,20 @@ def identity(model: Model) -> Standardise:
 def signed_package(draft: Draft, keys: Keys) -> bytes:
     """The archive that a device installs."""
     return pack(sign_package(assemble(draft), keys.private))
+
+
+def enter_releases(
+    book: RunBook, folder: RunFolder, federated: Federated, package: Path, operator: Operator | None
+) -> None:
+    """Write down what leaves the server's hands, before anybody is told of it.
+
+    Args:
+        book: The run's.
+        folder: The run's, with its figures.
+        federated: What was trained.
+        package: The signed archive.
+        operator: Under whose policy; None for a run without masks.
+    """
+    policy = None if operator is None or operator.policy is None else operator.policy.sha256
+    book.release_metrics("metrics.csv", (folder.path / "metrics.csv").read_bytes())
+    book.release_model(digest(federated.parameters), package.read_bytes(), policy)

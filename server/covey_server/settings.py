@@ -43,6 +43,10 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         if self.minimum_devices == 1:
             raise ValueError("minimum_devices is 0, or at least 2: a sum over one device is its answer")
 
+    def validates(self, server_round: int) -> bool:
+        """Whether a round ends with a validation: some do, and the last one."""
+        return server_round % self.validate_every == 0 or server_round == self.rounds
+
 
 class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What protects the sums. How much noise has no default: epsilon, or multipliers, or noise = false.

@@ -41,6 +41,8 @@ from covey_strategies.queries.device import Device
 from covey_strategies.queries.device import Log as DeviceLog
 
 DAY: Final = 24 * 3600
+DEVICE_LOGS: Final = "devices"
+"""In a run's folder: the devices' own logs, a file each, made when there is something to say."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ class Setting:
         protected: What protects its sums; its operator is not used.
         folder: The run's.
         past: What its ledger has from before it was stopped.
-        logs: Folder for the devices' own logs, a file each, made when there is something to say.
     """
 
     data: FederatedData
@@ -76,7 +77,6 @@ class Setting:
     protected: Protection
     folder: Path
     past: Past
-    logs: Path
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def fleet(setting: Setting) -> Fleet:
     devices = {}
     for node, (name, local) in enumerate(setting.data.devices.items(), start=SERVER + 1):
         own = derive(setting.file.seed, "device", name)
-        device = Device(name, setting.model, local, own, _log(setting.logs / f"{name}.log"))
+        device = Device(name, setting.model, local, own, _log(setting.folder / DEVICE_LOGS / f"{name}.log"))
         me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
         held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
         devices[node] = Participant(

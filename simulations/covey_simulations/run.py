@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,11 +27,10 @@ from covey.examples import Standardise
 from covey.metrics import accuracy
 from covey_io import durable
 from covey_server import summary
-from covey_server.book import RunBook
-from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.coordinator import Coordinator, RoundEnded
 from covey_server.ledger_writer import LedgerWriter
 from covey_server.ledgers import opened
-from covey_server.release import identity, release_keys
+from covey_server.release import enter_releases, identity, release_keys
 from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import Row
 from covey_server.summary import Summary, privacy_of
@@ -132,7 +130,7 @@ def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: 
     with watch("package"):
         keys = release_keys(folder.path / "keys")
         path = package(world, federated, preprocessing, keys)
-    _release(world, coordinator.book, federated, path)
+    enter_releases(coordinator.book, folder, federated, path, world.fleet.operator)
     with watch("install"):
         installed, variants = install(world, path, keys)
     with watch("report"):
@@ -141,15 +139,6 @@ def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: 
     found = _summary(world, outcome)
     summary.write(found, folder.path / "summary.json")
     return found
-
-
-def _release(world: World, book: RunBook, federated: Federated, package: Path) -> None:
-    """Write down what leaves the server's hands."""
-    policy = world.fleet.operator.policy
-    book.release_metrics("metrics.csv", (world.folder.path / "metrics.csv").read_bytes())
-    book.release_model(
-        digest(federated.parameters), package.read_bytes(), None if policy is None else policy.sha256
-    )
 
 
 def _coordinator(world: World, ledger: LedgerWriter, progress: Progress) -> Coordinator:

@@ -15,7 +15,7 @@ from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
-from covey_simulations.fleet import Fleet, Past, Setting, check_fit, fleet
+from covey_simulations.fleet import DEVICE_LOGS, Fleet, Past, Setting, check_fit, fleet
 from covey_simulations.policing import Federation
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Protection
@@ -57,7 +57,7 @@ class World:
     @property
     def logs(self) -> Path:
         """Where the devices keep their own logs."""
-        return self.folder.path / "devices"
+        return self.folder.path / DEVICE_LOGS
 
 
 def read(file: SimulationFile) -> Scenario:
@@ -104,7 +104,6 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
         scenario.protection,
         folder.path,
         _past(scenario.file, folder),
-        folder.path / "devices",
     )
     return World(scenario, folder, fleet(setting))
 
@@ -116,10 +115,7 @@ def _past(file: SimulationFile, folder: RunFolder) -> Past:
         return Past()
     saved, federation = folder.latest(), file.federation
     done = saved.round if saved else 0
-    validated = sum(
-        number % federation.validate_every == 0 or number == federation.rounds
-        for number in range(1, done + 1)
-    )
+    validated = sum(map(federation.validates, range(1, done + 1)))
     whole = (federation.standardise and saved is not None) + done + validated
     # after the last round the counts of its validation are gone with the process
     last = done == federation.rounds and not federation.devices_per_round

@@ -45,8 +45,9 @@ _CHOICES: Final = {
     "profiles": 'expected "malicious-server" or "semi-honest-server"',
     "attestation": 'expected "none": devices of this version prove no software to anyone',
 }
+MOST_EPSILON: Final = "1000"
 _RANGES: Final = {
-    "epsilon": ("1e-3", "1000"),
+    "epsilon": ("1e-3", MOST_EPSILON),
     "delta": ("1e-30", "0.1"),
     "dropouts": ("0", "0.9"),
     "clip": ("1e-9", "1e9"),
