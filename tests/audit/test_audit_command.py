@@ -2,17 +2,17 @@
 
 import json
 import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from typer.testing import CliRunner
 
 import made_ledger
 import policy_texts
+from commands import invoked
 from covey.claim import privacy_of
 from covey.errors import CoveyError, InputError
 from covey.identity import public_of
@@ -36,13 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "now", lambda: NOW + 3000)
 
 
-def run(*arguments: object, status: int = 0) -> Result:
-    """Run `covey audit`; an error of ours passes through, as it does to the root command."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == status, result.output
-    return result
+run = partial(invoked, app)
 
 
 @pytest.fixture

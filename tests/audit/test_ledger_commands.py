@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from commands import invoked
 from covey import plan as plans
 from covey.errors import InputError
 from covey.ledger import entries as ledger_entries
@@ -34,9 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object, status: int = 0) -> str:
-    result = CliRunner().invoke(ledger, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == status, result.output
-    return result.stdout
+    return invoked(ledger, *arguments, status=status).stdout
 
 
 def test_a_ledger_is_a_line_for_each_entry(folder: Path) -> None:

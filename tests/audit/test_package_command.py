@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from typer.testing import CliRunner
 
+from commands import invoked
 from covey.errors import CoveyError, InputError, PackageError
 from covey.package import manifest as manifests
 from covey.package.archive import pack
@@ -22,11 +22,8 @@ from packages_fixture import files, keys, package, unsigned
 
 
 def run(*arguments: object) -> str:
-    """Run `covey package`; an error of ours passes through, as it does to the root command."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None:
-        raise result.exception
-    return result.stdout
+    """What `covey package` prints."""
+    return invoked(app, *arguments).stdout
 
 
 @pytest.fixture

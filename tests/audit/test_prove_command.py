@@ -2,14 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 import made_ledger
+from commands import invoked
 from covey import plan as plans
 from covey.budget import Locked, Reserved, Row
 from covey.errors import CoveyError, InputError, ProtocolError
@@ -21,14 +21,7 @@ from covey_audit.audit_commands import audit as app
 from made_ledger import RUN, Made
 from secagg_fleet import NOW
 
-
-def run(*arguments: object, status: int = 0) -> Result:
-    """Run `covey audit`; an error of ours passes through, as it does to the root command."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == status, result.output
-    return result
+run = partial(invoked, app)
 
 
 @pytest.fixture

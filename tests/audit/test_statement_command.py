@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from commands import invoked
 from covey.errors import InputError
 from covey.identity import public_of
 from covey_audit import examining
@@ -45,9 +46,7 @@ def keys(folder: Path) -> tuple[str, ...]:
 
 
 def run(app: typer.Typer, *arguments: object, status: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == status, result.output
-    return result.stdout
+    return invoked(app, *arguments, status=status).stdout
 
 
 def stated(*arguments: object, status: int = 0) -> str:

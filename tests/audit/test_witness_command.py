@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from typer.testing import CliRunner
 
+from commands import invoked
 from covey.errors import CoveyError, InputError, StateError
 from covey.ledger.checkpoint import LogTrust, cosignatures_in, open_checkpoint, with_cosignatures
 from covey.ledger.history import History
@@ -28,11 +28,8 @@ from witnessed_log import FORK, HISTORY, LOG, ORIGIN, SIZE, signed
 
 
 def run(*arguments: object) -> str:
-    """Run `covey witness`; an error of ours passes through, as it does to the root command."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None:
-        raise result.exception
-    return result.stdout
+    """What `covey witness` prints."""
+    return invoked(app, *arguments).stdout
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import typer
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
+from commands import invoked
 from covey.errors import CoveyError, InputError, PackageError
 from covey.package.archive import pack
 from covey.package.keys import new_signing_key
@@ -110,10 +110,7 @@ def test_a_model_of_other_shapes_is_refused() -> None:
 def run(*arguments: object) -> str:
     app = typer.Typer()
     app.command()(infer)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None:
-        raise result.exception
-    return result.stdout
+    return invoked(app, *arguments).stdout
 
 
 @pytest.fixture

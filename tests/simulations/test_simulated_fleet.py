@@ -40,7 +40,7 @@ def made(data: FederatedData, folder: Path, seed: int = 1) -> Fleet:
     }
     file = convert(plain, SimulationFile, "small.toml")
     protected = Protection(masks="on", **NOISY)
-    return fleet(Setting(data, MODEL, file, protected, folder, Past(), folder / "devices"))
+    return fleet(Setting(data, MODEL, file, protected, folder, Past()))
 
 
 def masked_total(found: Fleet, model: Parameters) -> NDArray[np.float64]:
