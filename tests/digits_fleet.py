@@ -23,11 +23,12 @@ from covey.secagg.envelope import seal_envelope
 from covey.secagg.messages import Advertised
 from covey.secagg.states import Me
 from covey.stream import Stream
-from covey_client.app import build
 from covey_client.budget import MemoryJournal
 from covey_client.claims import MemoryClaims
+from covey_client.in_process import InProcess
 from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
+from covey_client.simulated import simulated_app
 from covey_io.device_keys import Keys
 from covey_models.model import Model
 from covey_models.training import initial
@@ -145,7 +146,8 @@ def participant(node: int, device: Device) -> Participant:
     me = Me(named(node), key("identity", node), public_of(ENROLMENT))
     keys = Keys(me, public_of(OPERATOR), key("salt", node), reviewers=None)
     seeds = SimulatedSeeds(device.seed)
-    return Participant(device, seeds, MemoryClaims(), MemoryJournal(), keys, unprotected=True)
+    journal, trainer = MemoryJournal(), InProcess(device)
+    return Participant(trainer, device.log, seeds, MemoryClaims(), journal, keys, unprotected=True)
 
 
 def app_of(participants: Mapping[int, Participant]) -> ClientApp:
@@ -154,7 +156,7 @@ def app_of(participants: Mapping[int, Participant]) -> ClientApp:
     def participant_of(context: Context) -> Participant:
         return participants[context.node_id]
 
-    return build(participant_of)
+    return simulated_app(participant_of)
 
 
 def grid_of(participants: Mapping[int, Participant]) -> InProcessGrid:

@@ -58,7 +58,7 @@ def policed(nodes: Iterable[int], note: bytes, *, serial: int = 1) -> Operator:
 
 def owned(node: int, fleet: Flock, **changes: Any) -> Participant:
     """A node's device as a fleet has it: it answers protected sums only, and knows a reviewer."""
-    made = participant(node, fleet.devices[node])
+    made = participant(node, changes.pop("device", fleet.devices[node]))
     assert made.keys is not None
     settings: dict[str, Any] = {
         "unprotected": False,

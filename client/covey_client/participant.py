@@ -7,18 +7,18 @@ carried out, in the order that they give.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
-from flwr.app import ArrayRecord
 
 from covey import budget as budgets
 from covey import clear
+from covey import delivery as deliveries
 from covey import plan as plans
-from covey.arrays import Parameters, layout_of
 from covey.budget import Locked, Settled
+from covey.delivery import Arrays, Asked, Delivery, Requested
 from covey.encode import Integers
 from covey.errors import LedgerBehind, MemoryRestored, PlanRefused, ProtocolError
 from covey.ledger import participation
@@ -28,20 +28,40 @@ from covey.secagg import states
 from covey.secagg.envelope import Appeal, Opened, Trust, open_envelope
 from covey.secagg.messages import Behind, encode
 from covey.secagg.states import AnyState, Claim, Effect, Open, Request, Send
-from covey.stream import Stream
 from covey_client.budget import Journal
 from covey_client.claims import Claims
 from covey_client.seeds import Seeds
 from covey_io.device_keys import Keys
-from covey_models.training import parameters_of
-from covey_strategies.queries.answer import answer, check
-from covey_strategies.queries.device import Device
-from covey_strategies.wire import Asked, Requested, read_parameters
 
-CheckKind = Callable[[Plan], None]
+Log = Callable[[str], None]
 
 NEVER: Final = bytes(32)
 """Stands for the request that no vector of a plan will answer any more."""
+
+
+class Prepared(Protocol):
+    """A plan that the device's model fits: all that can be refused was refused."""
+
+    def answer(self, coins: bytes) -> Integers:
+        """The device's vector before noise and masks; what goes wrong with the data makes it zero.
+
+        Args:
+            coins: 32 bytes of randomness that choose examples and round.
+
+        Returns:
+            int64 of length `plan.length`.
+        """
+
+
+class Trainer(Protocol):
+    """What computes answers, in this process or in one of its own."""
+
+    def prepared(self, plan: Plan, model: Arrays) -> AbstractContextManager[Prepared]:
+        """Check whether a plan can be answered, before anything is spent on it.
+
+        Raises:
+            ProtocolError: The plan is not one for this device's model. Depends on plan and model alone.
+        """
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,8 @@ class Participant:
     """A device in private sums.
 
     Attributes:
-        device: Its data and model.
+        trainer: Its data and model.
+        log: Takes one line for the device's owner.
         seeds: Where its randomness comes from.
         claims: What it never does twice.
         journal: Its budget.
@@ -59,7 +80,8 @@ class Participant:
             time they take tells little of how many examples the coins chose; 0 for no padding.
     """
 
-    device: Device
+    trainer: Trainer
+    log: Log
     seeds: Seeds
     claims: Claims
     journal: Journal
@@ -85,7 +107,18 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
         return "<_Kept>"
 
 
-def begin(participant: Participant, memory: Memory, asked: Asked, check_kind: CheckKind) -> bytes:
+def answered(participant: Participant, memory: Memory, delivery: Delivery) -> bytes:
+    """Answer what was delivered.
+
+    Raises:
+        ProtocolError: Refused. Depends on the plan and the model alone, never on data.
+    """
+    if isinstance(delivery, Asked):
+        return begin(participant, memory, delivery)
+    return go_on(participant, memory, delivery)
+
+
+def begin(participant: Participant, memory: Memory, asked: Asked) -> bytes:
     """Answer a plan, or advertise for one.
 
     Raises:
@@ -93,8 +126,8 @@ def begin(participant: Participant, memory: Memory, asked: Asked, check_kind: Ch
     """
     try:
         if asked.envelope is None:
-            return _answer(participant, memory, asked.plan or b"", asked.model, check_kind)
-        return _advertise(participant, memory, asked.envelope, asked.model, check_kind)
+            return _answer(participant, memory, asked, asked.plan or b"")
+        return _advertise(participant, memory, asked, asked.envelope)
     except LedgerBehind as error:
         return encode(Behind(error.size))
     except ProtocolError as error:
@@ -135,12 +168,10 @@ def go_on(participant: Participant, memory: Memory, requested: Requested) -> byt
     return reply
 
 
-def _answer(
-    participant: Participant, memory: Memory, sent: bytes, model: ArrayRecord, check_kind: CheckKind
-) -> bytes:
+def _answer(participant: Participant, memory: Memory, asked: Asked, sent: bytes) -> bytes:
     """In clear."""
     plan = plans.from_bytes(sent)
-    check_kind(plan)
+    deliveries.check_kind(asked.category, plan)
     plans.check_current(plan, int(time.time()))
     budgets.check_open(participant.journal.budget)
     if not participant.unprotected:
@@ -150,39 +181,33 @@ def _answer(
     kept, digest = _remembered(memory).clear, clear.digest_of(sent)
     if kept is not None and kept.plan == digest:
         return kept.reply
-    vector = _compute(participant, plan, _parameters(participant, plan, model))
+    with participant.trainer.prepared(plan, asked.model) as prepared:
+        vector = _compute(participant, plan, prepared)
     state = clear.answer(plan, sent, vector, participant.seeds.noise(plan))
     participant.claims.claim(Claim(plan.run, plan.sum, "advertise", digest))
     _remember(memory, None, state)
     return state.reply
 
 
-def _advertise(
-    participant: Participant, memory: Memory, envelope: bytes, model: ArrayRecord, check_kind: CheckKind
-) -> bytes:
+def _advertise(participant: Participant, memory: Memory, asked: Asked, envelope: bytes) -> bytes:
     """Train, then open the session."""
-    keys, claims = participant.keys, participant.claims
+    keys = participant.keys
     if keys is None:
         raise PlanRefused("this device has no keys for masked sums")
-    with participant.journal.held():
-        budget = participant.journal.budget
-        budgets.check_open(budget)
-        trust = Trust(
-            keys.operator, keys.me.enrolment, claims.least_serial, keys.reviewers, budget.seen, budget.clock
-        )
-        opened = open_envelope(envelope, trust, keys.me.device, int(time.time()))
-        claims.saw_roster(opened.roster.serial)
-        plan = opened.terms.plan
-        check_kind(plan)
-        _check_protected(participant, opened)
-        replied = _replied(memory, opened)
-        if replied is not None:
-            return replied
-        claims.check(Claim(plan.run, plan.sum, "advertise", opened.terms.digest))
-        parameters = _parameters(participant, plan, model)
-        if opened.appeal is not None:
-            _reserve(participant, opened, opened.appeal)
-    vector = _compute(participant, plan, parameters)
+    with ExitStack() as stack:
+        with participant.journal.held():
+            opened = _opened(participant, keys, envelope)
+            plan = opened.terms.plan
+            deliveries.check_kind(asked.category, plan)
+            _check_protected(participant, opened)
+            replied = _replied(memory, opened)
+            if replied is not None:
+                return replied
+            participant.claims.check(Claim(plan.run, plan.sum, "advertise", opened.terms.digest))
+            prepared = stack.enter_context(participant.trainer.prepared(plan, asked.model))
+            if opened.appeal is not None:
+                _reserve(participant, opened, opened.appeal)
+        vector = _compute(participant, plan, prepared)
     event = Open(
         envelope=opened,
         vector=vector,
@@ -192,6 +217,18 @@ def _advertise(
         leaf=participation.leaf(participation.opening(keys.salt, plan.run, plan.sum), keys.me.device),
     )
     return _act(participant, memory, machine.step(keys.me, None, event))
+
+
+def _opened(participant: Participant, keys: Keys, envelope: bytes) -> Opened:
+    """A plan that this device believes is the operator's, with a roster that it is in."""
+    budget, claims = participant.journal.budget, participant.claims
+    budgets.check_open(budget)
+    trust = Trust(
+        keys.operator, keys.me.enrolment, claims.least_serial, keys.reviewers, budget.seen, budget.clock
+    )
+    opened = open_envelope(envelope, trust, keys.me.device, int(time.time()))
+    claims.saw_roster(opened.roster.serial)
+    return opened
 
 
 def _check_protected(participant: Participant, opened: Opened) -> None:
@@ -250,20 +287,12 @@ def _replied(memory: Memory, opened: Opened) -> bytes | None:
 def _tell(participant: Participant, line: str) -> None:
     """One line to the device's owner; a log that fails must not change the answer."""
     with suppress(Exception):
-        participant.device.log(" ".join(line.split()))
+        participant.log(" ".join(line.split()))
 
 
-def _parameters(participant: Participant, plan: Plan, model: ArrayRecord) -> Parameters:
-    """What was sent with the plan, if the plan is one for this device's model; nothing is reserved before."""
-    parameters = read_parameters(model, layout_of(parameters_of(participant.device.network)))
-    check(plan, parameters, participant.device)
-    return parameters
-
-
-def _compute(participant: Participant, plan: Plan, parameters: Parameters) -> Integers:
+def _compute(participant: Participant, plan: Plan, prepared: Prepared) -> Integers:
     started = time.monotonic()
-    coins = Stream(participant.seeds.coins(plan))
-    vector = answer(plan, parameters, participant.device, coins)
+    vector = prepared.answer(participant.seeds.coins(plan))
     if participant.pad_seconds and isinstance(plan.task, Gradient):
         elapsed = time.monotonic() - started
         time.sleep(-elapsed % participant.pad_seconds)

@@ -14,11 +14,12 @@ from covey.ledger.checkpoint import LogTrust
 from covey.policy.signed import Reviewers
 from covey.secagg.states import Me
 from covey.seeds import derive
-from covey_client.app import build
 from covey_client.budget import MemoryJournal
 from covey_client.claims import MemoryClaims
+from covey_client.in_process import InProcess
 from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
+from covey_client.simulated import simulated_app
 from covey_io import durable
 from covey_io.device_keys import Keys
 from covey_io.witness_client import LocalWitness
@@ -93,7 +94,7 @@ class Fleet:
         def participant_of(context: Context) -> Participant:
             return self.devices[context.node_id]
 
-        return InProcessGrid(build(participant_of), self.devices)
+        return InProcessGrid(simulated_app(participant_of), self.devices)
 
 
 def fleet(setting: Setting) -> Fleet:
@@ -112,7 +113,13 @@ def fleet(setting: Setting) -> Fleet:
         me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
         held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
         devices[node] = Participant(
-            device, SimulatedSeeds(own), MemoryClaims(), _Journal(setting.past.asked), held, unprotected=True
+            trainer=InProcess(device),
+            log=device.log,
+            seeds=SimulatedSeeds(own),
+            claims=MemoryClaims(),
+            journal=_Journal(setting.past.asked),
+            keys=held,
+            unprotected=True,
         )
     return Fleet(devices, operator, log)
 

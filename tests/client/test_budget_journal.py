@@ -17,9 +17,9 @@ import policed_fleet
 from bent_grid import BentGrid
 from covey import budget as budgets
 from covey.budget import Adopted, Budget, Locked, Reserved, Row, Saw, Settled
+from covey.delivery import NOT_SET_UP
 from covey.errors import PlanRefused, StateError
 from covey.spending import Asked
-from covey_client.app import NOT_SET_UP
 from covey_client.budget import FileJournal, Journal, MemoryJournal
 from covey_client.claims import FileClaims
 from covey_io import durable

@@ -13,6 +13,7 @@ import policed_fleet
 from bent_grid import BentGrid
 from covey import plan as plans
 from covey.budget import Budget
+from covey.delivery import NOT_SET_UP
 from covey.errors import PlanRefused, TooFewDevices
 from covey.identity import sign
 from covey.plan import Plan
@@ -21,7 +22,6 @@ from covey.secagg.messages import Advert, Advertised, encode
 from covey.secagg.stages import Advertising
 from covey.secagg.states import Claim
 from covey.secagg.terms import Terms
-from covey_client.app import NOT_SET_UP
 from covey_client.budget import FileJournal
 from covey_client.claims import FileClaims
 from covey_client.participant import Participant

@@ -14,13 +14,14 @@ from flwr.app import ConfigRecord, Message, RecordDict
 import policed_fleet
 from bent_grid import BentGrid
 from covey import plan as plans
+from covey.delivery import NOT_SET_UP
 from covey.errors import StateError
 from covey.identity import Certificate, Roster, public_of, read_roster, sign, sign_roster
 from covey.plan import PolicyReference
 from covey.secagg.messages import Advert, Advertised, decode, encode
 from covey.secagg.states import Claim, Me
-from covey_client.app import NOT_SET_UP, REFUSED
 from covey_client.claims import FileClaims, MemoryClaims
+from covey_client.flower import REFUSED
 from covey_client.participant import Participant
 from covey_io.device_keys import Keys
 from covey_strategies.asking import Question

@@ -126,7 +126,7 @@ def group_members(group: int) -> list[psutil.Process]:
 
 @contextmanager
 def running(name: str, *arguments: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A Flower program in a process group of its own; the whole group is gone at the end."""
+    """A program in a process group of its own; the whole group is gone at the end."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [str(BIN / name.partition("@")[0]), *arguments],
@@ -170,9 +170,30 @@ def set_up(folder: Path, federation: str, devices: int) -> None:
     (folder / "home").mkdir()
 
 
+def agent(folder: Path, index: int, own: str) -> tuple[Path, Path]:
+    """An agent's configuration and where it listens."""
+    socket_path = folder / f"agent{index}.sock"
+    text = f"""
+{own}
+data = "{folder}/pi{index}.npz"
+[model]
+name = "digits"
+[socket]
+path = "{socket_path}"
+"""
+    path = folder / f"device{index}.toml"
+    path.write_text(text)
+    return path, socket_path
+
+
 @contextmanager
 def connected(folder: Path, own: list[str]) -> Iterator[list[int]]:
-    """A SuperLink and a SuperNode for each of `own`, its own configuration; gives their process groups."""
+    """A SuperLink, and an agent and a SuperNode for each of `own`; gives their process groups.
+
+    Args:
+        folder: Of the test.
+        own: What is at the top of each agent's configuration.
+    """
     port = free_port()
     (folder / "home" / "config.toml").write_text(CONNECTION.format(port=port))
     link = (
@@ -188,7 +209,10 @@ def connected(folder: Path, own: list[str]) -> Iterator[list[int]]:
         started = [stack.enter_context(running("flower-superlink", *link, folder=folder))]
         wait_for_port(port)
         for index, config in enumerate(own):
-            words = (*node, f'data="{folder}/pi{index}.npz" model="digits" {config}')
+            path, listening = agent(folder, index, config)
+            agents = ("-m", "covey_client.running", str(path))
+            started.append(stack.enter_context(running(f"python@{index}", *agents, folder=folder)))
+            words = (*node, f'agent="{listening}"')
             name = f"flower-supernode@{index}"
             started.append(
                 stack.enter_context(running(name, *words, "--port", str(free_port()), folder=folder))
@@ -213,7 +237,8 @@ def flwr_run(folder: Path, *, timeout: int = 200) -> str:
 @pytest.mark.timeout(280)
 def test_flwr_run_trains_over_a_real_superlink_and_leaves_no_process(tmp_path: Path) -> None:
     set_up(tmp_path, FEDERATION, 2)
-    with connected(tmp_path, ["unprotected=true"] * 2) as groups:
+    own = [f'unprotected = true\nstate = "{tmp_path}/state{index}"' for index in range(2)]
+    with connected(tmp_path, own) as groups:
         output = flwr_run(tmp_path)
     assert "round 1/1" in output, output
     summary = read(tmp_path / "runs" / "pilot" / "summary.json")
@@ -265,7 +290,7 @@ def test_a_masked_round_with_ten_devices_own_keys_and_noise_runs_every_stage(tmp
     made = covey(tmp_path, "fleet", "init", "keys", *names, "--name", "pilot", "--days", "2")
     assert made.returncode == 0, made.stderr
     agree(tmp_path)
-    own = [f'keys="{tmp_path}/keys/devices/{name}"' for name in names]
+    own = [f'state = "{tmp_path}/keys/devices/{name}"' for name in names]
     with witnessing(tmp_path) as witness, connected(tmp_path, own) as groups:
         output = flwr_run(tmp_path, timeout=1500)
         latest = HttpWitness(witness).latest(origin_of("pilot"))

@@ -14,13 +14,15 @@ from covey import clear, encode, ring
 from covey import plan as plans
 from covey.accounting.norms import rounded_norms
 from covey.arrays import Parameters, digest, layout_of
+from covey.delivery import NOT_SET_UP
 from covey.encode import Integers, Part, squared_sensitivity
 from covey.errors import PlanRefused, RoundAborted
 from covey.examples import Examples, LocalData, Standardise
 from covey.plan import Gradient, Plan, Statistics, Task, Train, Unit, Validate
 from covey.stream import Stream
-from covey_client.app import NOT_SET_UP, REFUSED, build
+from covey_client.flower import REFUSED
 from covey_client.participant import Participant
+from covey_client.simulated import simulated_app
 from covey_models.evaluation import evaluate
 from covey_models.model import Model
 from covey_models.per_example import gradients, poisson
@@ -219,7 +221,7 @@ def test_a_device_that_is_not_set_up_says_nothing_of_why(capsys: pytest.CaptureF
     def participant_of(context: Context) -> Participant:
         raise OSError(5, "Input/output error", f"/data/patient-{context.node_id}.npz")
 
-    (reply,) = InProcessGrid(build(participant_of), [2]).send_and_receive(
+    (reply,) = InProcessGrid(simulated_app(participant_of), [2]).send_and_receive(
         question(TRAIN, [2, 3]).messages()[:1]
     )
     assert (reply.error.code, reply.error.reason) == (REFUSED, NOT_SET_UP)
@@ -365,7 +367,7 @@ def test_parameters_of_another_network_are_refused(task: Task) -> None:
     plan = msgspec.structs.replace(plan_of(asked), model_sha256=digest(strange))
     plan = msgspec.structs.replace(plan, parts=parts(plan, strange, MODEL))
     (reply, *_) = replies(flock(), sent_with(replanned(asked, plan), strange))
-    assert reply.error.reason == "the parameters do not fit the device's model"
+    assert reply.error.reason == "the parameters do not fit digits"
 
 
 @pytest.mark.parametrize("task", TASKS, ids=kind)

@@ -1,33 +1,23 @@
 from collections.abc import Callable
-from io import BytesIO
 
-import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from covey import delivery
 from covey import plan as plans
-from covey.arrays import digest, layout_of
+from covey.arrays import digest
+from covey.delivery import ENVELOPE, LATER_STAGES, LONGEST_REASON, PLAN, Asked, Requested
 from covey.errors import ProtocolError
 from covey.plan import Task
 from covey_strategies.wire import (
-    CATEGORIES,
-    ENVELOPE,
-    LATER_STAGES,
-    LONGEST_REASON,
     MODEL,
-    PLAN,
     REPLY,
     REQUEST,
-    Asked,
-    Requested,
-    check_kind,
     from_record,
     plan_messages,
     read,
-    read_parameters,
     read_reply,
     reply_message,
     request_messages,
@@ -76,8 +66,8 @@ def test_a_plan_in_clear_arrives_as_it_was_sent(task: Task, kind: str) -> None:
     found = read(messages[1])
     assert isinstance(found, Asked)
     assert (found.plan, found.envelope) == (sent_in(asked), None)
-    check_kind(messages[1], plan_of(asked))
-    model = read_parameters(found.model, layout_of(parameters()))
+    delivery.check_kind(found.category, plan_of(asked))
+    model = delivery.parameters(found.model)
     assert digest(model) == plan_of(asked).model_sha256 == digest(parameters())
 
 
@@ -176,18 +166,6 @@ def test_a_request_of_another_form_is_refused(content: ConfigRecord | MetricReco
     assert caught.value.blame == "server"
 
 
-@pytest.mark.parametrize("task", [TRAIN, VALIDATE, STATISTICS], ids=["train", "validate", "statistics"])
-def test_a_plan_under_another_kind_of_message_is_refused(task: Task) -> None:
-    plan = plan_of(question(task, [2, 3]))
-    for category in CATEGORIES.values():
-        message = asking_with(RecordDict(), f"{category}.answer")
-        if category == CATEGORIES[plans.kind(plan)]:
-            check_kind(message, plan)
-        else:
-            with pytest.raises(ProtocolError, match="under another kind"):
-                check_kind(message, plan)
-
-
 # -- from a device
 
 
@@ -276,60 +254,6 @@ def test_a_devices_reason_cannot_steer_a_terminal_or_fill_a_log() -> None:
 def test_a_device_without_a_reason_is_named() -> None:
     with pytest.raises(ProtocolError, match="node 2: no reason given"):
         read_reply(Message(Error(1000), reply_to=request()))
-
-
-# -- parameters
-
-
-def npy(array: object) -> bytes:
-    file = BytesIO()
-    np.save(file, np.asarray(array), allow_pickle=True)
-    return file.getvalue()
-
-
-FITS = layout_of({"0.weight": np.zeros(1, np.float32)})
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"no array", npy(np.ones(1, np.float32))[:-1], npy(np.ones(1)), npy([object()]), npy(["a"])],
-    ids=["empty", "no array", "torn", "doubles", "pickled", "text"],
-)
-def test_a_malformed_array_is_refused(data: bytes) -> None:
-    with pytest.raises(ProtocolError, match="a malformed array: ") as caught:
-        read_parameters(ArrayRecord({"0.weight": Array("float32", (1,), "numpy.ndarray", data)}), FITS)
-    assert caught.value.blame == "server"
-
-
-def test_an_array_of_another_shape_than_it_says_is_refused() -> None:
-    lying = Array("float32", (1,), "numpy.ndarray", npy(np.zeros(2, np.float32)))
-    with pytest.raises(ProtocolError, match="another shape than it says"):
-        read_parameters(ArrayRecord({"0.weight": lying}), FITS)
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {},
-        {"1.weight": np.zeros(1, np.float32)},
-        {"0.weight": np.zeros((1, 1), np.float32)},
-        {"0.weight": np.zeros(1, np.float64)},
-        {"0.weight": np.zeros(1, np.float32), "1.weight": np.zeros(1, np.float32)},
-    ],
-    ids=["nothing", "another name", "another shape", "doubles", "one more"],
-)
-def test_parameters_that_do_not_fit_are_not_decoded(
-    record: dict[str, NDArray[np.generic]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("covey.package.npy.decode", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(ProtocolError, match="do not fit the device's model"):
-        read_parameters(ArrayRecord({name: Array(value) for name, value in record.items()}), FITS)
-
-
-def test_parameters_that_are_not_finite_are_refused() -> None:
-    record = ArrayRecord({"0.weight": Array(np.array([np.nan], np.float32))})
-    with pytest.raises(ProtocolError, match="a malformed array"):
-        read_parameters(record, FITS)
 
 
 def test_parameters_come_back_sorted_and_bit_for_bit() -> None:

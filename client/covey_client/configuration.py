@@ -1,0 +1,74 @@
+"""The agent's configuration, `/etc/covey/device.toml`, which only the device's owner writes."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from covey.errors import ConfigError
+from covey_io import settings
+
+PATH: Final = Path("/etc/covey/device.toml")
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+PerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class ModelChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which model this device trains: one of the zoo, or one in a file of its owner's.
+
+    Attributes:
+        name: Of the zoo; empty if `file` is given.
+        file: A Python file that defines `MODEL`; it is run.
+    """
+
+    name: str = ""
+    file: str = ""
+
+
+class SocketSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the SuperNode's ClientApp asks.
+
+    Attributes:
+        path: Of the socket.
+        users: Who may ask, by name or number: the SuperNode's user. The agent's own and root always may.
+        per_minute: So many messages at most; one sum is five.
+    """
+
+    path: str = "/run/covey/agent.sock"
+    users: list[str | int] = []
+    per_minute: PerMinute = 120
+
+
+class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All of it.
+
+    Attributes:
+        model: What it trains.
+        data: Path of the `.npz` file with its examples.
+        state: The folder of its keys, claims and budget.
+        counter: A file on another storage, such as a second card, that shows if the state was put back.
+        unprotected: Lets it answer plans without masks, noise or a policy, for experiments.
+        pad_seconds: The time of answers to single-example queries is a multiple of this.
+        socket: Where it is asked.
+    """
+
+    model: ModelChoice
+    data: str
+    state: str = "/var/lib/covey"
+    counter: str = ""
+    unprotected: bool = False
+    pad_seconds: Seconds = 5.0
+    socket: SocketSettings = SocketSettings()
+
+
+def read(path: Path) -> DeviceFile:
+    """The configuration in a file.
+
+    Raises:
+        ConfigError: Names file, key and what was expected.
+    """
+    file = settings.load(path, DeviceFile)
+    if bool(file.model.name) == bool(file.model.file):
+        raise ConfigError(str(path), "[model]", 'give name = "digits", or file = "/path/model.py"')
+    return file

@@ -1,0 +1,104 @@
+"""The agent's process: reads the configuration, opens what it listens on, and waits until it is told to stop.
+
+`python -m covey_client.running CONFIG`. It imports neither torch nor flwr.
+"""
+
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from covey.errors import CoveyError, StateError
+from covey_client.agent import Agent
+from covey_client.agent_socket import AgentSocket, answering, uids
+from covey_client.budget import FileJournal, MemoryJournal
+from covey_client.claims import FileClaims
+from covey_client.configuration import DeviceFile, read
+from covey_client.owner_log import to_log
+from covey_client.participant import Participant
+from covey_client.seeds import SystemSeeds
+from covey_client.training_child import TrainingChild
+from covey_io import durable
+from covey_io.device_keys import read_keys
+from covey_io.lock import held
+
+PAUSED: Final = "paused"
+OWNER_ONLY: Final = 0o600
+ANYBODY: Final = 0o666  # and the kernel's word on who it is
+
+
+def agent_of(path: Path, file: DeviceFile) -> Agent:
+    """The agent that a configuration describes.
+
+    Args:
+        path: Of the configuration; the training worker reads it as well.
+        file: What it says.
+
+    Raises:
+        InputError: The device is not enrolled, and its owner does not let it answer without protection.
+        StateError: What the device never forgets is damaged.
+    """
+    state = Path(file.state)
+    enrolled = (state / "device.json").exists() or not file.unprotected
+    keys = read_keys(state) if enrolled else None
+    counter = Path(file.counter) if file.counter else None
+    journal = FileJournal(state / "budget.jsonl", counter) if enrolled else MemoryJournal()
+    participant = Participant(
+        trainer=TrainingChild((sys.executable, "-m", "covey_client.worker", str(path)), to_log),
+        log=to_log,
+        seeds=SystemSeeds(),
+        claims=FileClaims(state / "claims.json"),
+        journal=journal,
+        keys=keys,
+        unprotected=file.unprotected,
+        pad_seconds=file.pad_seconds,
+    )
+    return Agent(participant, lambda: "", state / PAUSED)
+
+
+def run(path: Path, stop: threading.Event) -> None:
+    """Until `stop` is set.
+
+    Raises:
+        CoveyError: The device is not set up, or another agent runs with the same state.
+    """
+    file = read(path)
+    state = Path(file.state)
+    durable.make_folder(state, mode=0o700)
+    busy = StateError(f"{state}: another agent runs with this state", hint="stop it first")
+    with held(state, busy), ExitStack() as stack:
+        agent = agent_of(path, file)
+        socket = AgentSocket(
+            Path(file.socket.path),
+            allowed=uids(file.socket.users),
+            per_minute=file.socket.per_minute,
+            handle=answering(agent.answer),
+            log=to_log,
+            mode=ANYBODY if file.socket.users else OWNER_ONLY,
+        )
+        stack.callback(socket.close)
+        to_log(f"listening on {file.socket.path}")
+        stop.wait()
+
+
+def main() -> None:
+    """Of the process."""
+    stop = threading.Event()
+
+    def ends(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, ends)
+    try:
+        run(Path(sys.argv[1]), stop)
+    except CoveyError as error:
+        to_log(str(error))
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()
