@@ -86,6 +86,10 @@ class Agent:
             self._ends(said)
         return said
 
+    def hindrance(self) -> str:
+        """Why it begins nothing now, for its owner; empty if it would."""
+        return self._hindrance()
+
     def paused(self) -> bool:
         """Whether the owner has paused it."""
         return self._pause.exists()

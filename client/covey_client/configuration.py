@@ -9,6 +9,8 @@ from covey.errors import ConfigError
 from covey_io import settings
 
 PATH: Final = Path("/etc/covey/device.toml")
+PAUSED: Final = "paused"
+"""In the state folder: there while the owner has paused the device."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -33,11 +35,13 @@ class SocketSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         path: Of the socket.
         users: Who may ask, by name or number: the SuperNode's user. The agent's own and root always may.
         per_minute: So many messages at most; one sum is five.
+        owner: Of the socket on which the agent tells its status, to its own user and root only.
     """
 
     path: str = "/run/covey/agent.sock"
     users: list[str | int] = []
     per_minute: PerMinute = 120
+    owner: str = "/run/covey/owner.sock"
 
 
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

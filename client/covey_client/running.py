@@ -6,6 +6,7 @@
 import signal
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -16,16 +17,17 @@ from covey_client.agent import Agent
 from covey_client.agent_socket import AgentSocket, answering, uids
 from covey_client.budget import FileJournal, MemoryJournal
 from covey_client.claims import FileClaims
-from covey_client.configuration import DeviceFile, read
+from covey_client.configuration import PAUSED, DeviceFile, read
 from covey_client.owner_log import to_log
 from covey_client.participant import Participant
 from covey_client.seeds import SystemSeeds
+from covey_client.status import Observed, telling
 from covey_client.training_child import TrainingChild
 from covey_io import durable
 from covey_io.device_keys import read_keys
 from covey_io.lock import held
 
-PAUSED: Final = "paused"
+MOST_STATUS: Final = 600
 OWNER_ONLY: Final = 0o600
 ANYBODY: Final = 0o666  # and the kernel's word on who it is
 
@@ -80,6 +82,16 @@ def run(path: Path, stop: threading.Event) -> None:
             mode=ANYBODY if file.socket.users else OWNER_ONLY,
         )
         stack.callback(socket.close)
+        observed = Observed(agent, agent.hindrance, lambda: "", time.time())
+        owners = AgentSocket(
+            Path(file.socket.owner),
+            allowed=uids([]),
+            per_minute=MOST_STATUS,
+            handle=telling(observed),
+            log=to_log,
+            mode=OWNER_ONLY,
+        )
+        stack.callback(owners.close)
         to_log(f"listening on {file.socket.path}")
         stop.wait()
 

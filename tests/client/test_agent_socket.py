@@ -58,7 +58,7 @@ def test_a_delivery_is_answered_and_the_connection_goes_on(folder: Path, device:
         assert said(connection) == first
 
 
-@pytest.mark.parametrize("sent", [b"", b"\xc1", to_bytes(Reply(b"1")), os.urandom(100)])
+@pytest.mark.parametrize("sent", [b"", b"\xc1", to_bytes(Reply(b"1")), bytes(range(100))])
 def test_what_is_no_delivery_is_refused_and_not_passed_on(sent: bytes, folder: Path, device: Agent) -> None:
     with listening(folder / "a", device), connected(folder / "a") as connection:
         assert isinstance(said(connection, sent), Refusal)

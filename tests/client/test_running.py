@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -16,8 +17,10 @@ import pytest
 
 from agents import device_toml, enrolled, first_delivery, short_folder
 from covey.delivery import Answer, Delivery, Refusal, Reply, answer, to_bytes
+from covey.errors import InputError
 from covey.secagg.messages import Behind, decode
-from covey_client import frames
+from covey_client import frames, status
+from covey_client import owner_commands as owner
 from covey_client.budget import FileJournal
 from digits_fleet import VALIDATE, crowd, masked, question
 from policed_fleet import Run, digest_of
@@ -36,7 +39,9 @@ def folder() -> Iterator[Path]:
 
 
 def config(folder: Path, more: str = "") -> Path:
-    return device_toml(folder, folder / "ok.npz", more, f'[socket]\npath = "{folder}/a"\n')
+    return device_toml(
+        folder, folder / "ok.npz", more, f'[socket]\npath = "{folder}/a"\nowner = "{folder}/o"\n'
+    )
 
 
 @contextmanager
@@ -173,3 +178,74 @@ def test_what_is_wrong_with_its_configuration_is_said(
         assert process.wait(30) == 2
     assert expected in told(path)
     assert "Traceback" not in told(path)
+
+
+# -- what its owner hears
+
+
+def test_its_owner_sees_what_it_answered_and_what_that_cost(folder: Path) -> None:
+    with running(config(folder)):
+        fresh = status.ask(folder / "o")
+        said(folder, first_delivery(Run(FLEET).question(VALIDATE)))
+        said(folder, first_delivery(question(VALIDATE, NODES, minimum=8)))
+        found = status.ask(folder / "o")
+    assert (fresh.device, fresh.answers, fresh.epsilon, fresh.policy) == ("device-002", {}, 0.0, None)
+    assert (found.does, found.answers, found.policy, found.roster, found.ledger) == (
+        "waits",
+        {"validate": 1},
+        1,
+        1,
+        1,
+    )
+    assert found.epsilon
+    assert found.epsilon > 0
+    assert (found.deliveries, found.refused) == (2, 1)
+    lines = status.told(found, found.since + 90)
+    assert lines[0] == "device   device-002"
+    assert "agent    waits, since 2 min; up" in lines[1]
+    assert "answers  1 validate in its whole life" in lines
+    assert any(line.startswith("refused  this device answers no plan without masks") for line in lines)
+
+
+def test_a_pause_is_kept_and_shown(folder: Path) -> None:
+    path = config(folder)
+    with running(path):
+        owner.pause(path)
+        assert status.ask(folder / "o").paused
+        asked = first_delivery(Run(FLEET).question(VALIDATE))
+        assert said(folder, asked) == Refusal("this device is not available now")
+        owner.resume(path)
+        assert isinstance(said(folder, asked), Reply)
+
+
+def test_the_owners_socket_tells_its_status_and_nothing_else(folder: Path) -> None:
+    with running(config(folder)), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(folder / "o"))
+        frames.send(connection, to_bytes(first_delivery(Run(FLEET).question(VALIDATE))))
+        assert frames.receive(connection, blame="agent") is None
+        assert status.ask(folder / "o").deliveries == 0
+        assert stat.S_IMODE((folder / "o").stat().st_mode) == 0o600
+
+
+def test_without_an_agent_the_owner_is_told_what_to_do(folder: Path) -> None:
+    with pytest.raises(InputError, match="no agent answers") as caught:
+        status.ask(folder / "o")
+    assert "covey device run" in caught.value.hint
+
+
+def test_the_command_becomes_the_agent_and_keeps_nothing_of_the_command_line(folder: Path) -> None:
+    path, covey = config(folder), Path(sys.executable).with_name("covey")
+    with subprocess.Popen(
+        [covey, "device", "run", "--config", str(path)], stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while not (folder / "o").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            loaded = status.ask(folder / "o")
+            assert loaded.rss_mb < IDLE_MB
+            assert "covey_client.running" in Path(f"/proc/{process.pid}/cmdline").read_text()
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0

@@ -180,6 +180,7 @@ data = "{folder}/pi{index}.npz"
 name = "digits"
 [socket]
 path = "{socket_path}"
+owner = "{folder}/owner{index}.sock"
 """
     path = folder / f"device{index}.toml"
     path.write_text(text)
