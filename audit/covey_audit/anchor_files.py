@@ -16,7 +16,6 @@ from covey_audit.policy_files import read_bytes
 from covey_audit.reviewer_keys import is_file, is_path, verifier_of
 from covey_io.witness_client import HttpWitness, LocalWitness, Witness
 
-_KEY_BYTES: Final = 32
 POLICY: Final = "policy"
 WITNESS: Final = "witness"
 REVIEWER: Final = "keys/reviewer.vkey"
