@@ -1,0 +1,224 @@
+"""A masked round with real agents that die, freeze, run out of disk or live in another day.
+
+The server's code and the agents' are the real ones, each agent a process of its own with its own keys, budget
+and training child; what carries the messages is their own socket.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flwr.app import Context, Message, RecordDict
+
+from agents import short_folder
+from covey.errors import CoveyError, RoundAborted
+from covey.ledger.entries import Abort, AnyEntry, Reserve, Settle
+from covey_server import app
+from covey_server.run_folder import RunFolder
+from covey_server.sum_rows import read_entries
+from pilot import MASKED, Device, Fault, Pilot, SocketGrid, pilot
+
+DEVICES = 12
+TIMEOUT = 45
+ONE_ROUND = MASKED.format(rounds=1, minimum=9, timeout=float(TIMEOUT))
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def fleet() -> Iterator[Pilot]:
+    with short_folder() as folder, pilot(folder, DEVICES, ONE_ROUND, spare=2) as made:
+        made.start()
+        yield made
+
+
+def run(fleet: Pilot, before: Fault | None = None, after: Fault | None = None) -> RunFolder:
+    """One federation, as `flwr run` does it."""
+    config = {
+        "federation": str(fleet.folder / "federation.toml"),
+        "runs": str(fleet.folder / "runs"),
+        "operator": str(fleet.folder / "keys/operator"),
+    }
+    app.main(SocketGrid(fleet.devices, before, after), Context(1, 1, {}, RecordDict(), config))
+    return RunFolder.open(fleet.folder / "runs/pilot")
+
+
+def entries(fleet: Pilot) -> list[AnyEntry]:
+    return read_entries(RunFolder.open(fleet.folder / "runs/pilot").ledger)
+
+
+def settled(fleet: Pilot) -> list[int]:
+    """How many devices were in each sum that was opened."""
+    rows = RunFolder.open(fleet.folder / "runs/pilot").sum_rows()
+    return [row["devices"] for row in rows if row["event"] == "settle"]
+
+
+def check_audit(fleet: Pilot) -> None:
+    """What a reviewer finds: nothing."""
+    covey = Path(sys.executable).with_name("covey")
+    keys = fleet.folder / "keys"
+    done = subprocess.run(
+        [
+            *(covey, "audit", fleet.folder / "runs/pilot", "--reviewer", keys / "reviewer/reviewer.vkey"),
+            *("--enrolment", keys / "operator/enrolment.pub", "--witnessed", keys / "witness"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_paid(fleet: Pilot) -> None:
+    """No budget is spent twice, and none that the ledger does not know of."""
+    asked = {each.plan: each for each in entries(fleet) if isinstance(each, Reserve)}
+    for device in fleet.devices.values():
+        budget = device.budget
+        assert not budget.locked
+        sums = [(each.asked.run, each.asked.sum) for each in budget.reserved.values()]
+        assert len(set(sums)) == len(sums)
+        assert len(sums) <= len(asked)
+
+
+def at(stage: str, act: "list[tuple[Device, int]]") -> Fault:
+    """A signal to some devices, once, before the messages of a stage are sent."""
+    done: list[bool] = []
+
+    def fault(now: str, _: list[Message]) -> None:
+        if now == stage and not done:
+            done.append(True)
+            for device, sent in act:
+                device.send(sent)
+
+    return fault
+
+
+STAGES = ("advertise", "share", "masked", "consistency", "unmask")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_quarter_of_the_fleet_dies_at_a_stage(stage: str, fleet: Pilot) -> None:
+    """Three of twelve: the sum is opened with the nine others, or the round is aborted."""
+    lost = [fleet.device(index) for index in (1, 5, 8)]
+    run(fleet, at(stage, [(device, signal.SIGKILL) for device in lost]))
+    in_sums = settled(fleet)
+    late = stage in ("consistency", "unmask")  # their vectors had come
+    assert in_sums[0] == (12 if late else 9)
+    assert in_sums[1] == 9
+    for device in fleet.devices.values():
+        gone = device in lost
+        assert len(device.budget.reserved) == (2 if not gone else int(stage != "advertise"))
+    check_paid(fleet)
+    check_audit(fleet)
+
+
+def test_more_than_may_drop_out_is_an_abort_that_stays_spent(fleet: Pilot) -> None:
+    lost = [(fleet.device(index), signal.SIGKILL) for index in range(4)]
+    with pytest.raises(RoundAborted):
+        run(fleet, at("masked", lost))
+    kinds = [type(each) for each in entries(fleet)]
+    assert kinds.count(Abort) == 1
+    assert kinds.count(Settle) == 0
+    for device in list(fleet.devices.values())[4:]:
+        assert len(device.budget.reserved) == 1  # its vector left
+    check_paid(fleet)
+    check_audit(fleet)
+
+
+def test_a_frozen_device_is_left_behind_and_takes_part_in_the_next_sum(fleet: Pilot) -> None:
+    """Its vector comes after its keys were recovered: it must not be in the sum, nor readable."""
+    frozen = fleet.device(3)
+
+    def thaw(now: str, replies: list[Message]) -> None:
+        if now == "unmask" and len(replies) == DEVICES - 1:
+            frozen.send(signal.SIGCONT)
+
+    run(fleet, at("masked", [(frozen, signal.SIGSTOP)]), thaw)
+    assert settled(fleet) == [11, 12]
+    check_paid(fleet)
+    check_audit(fleet)
+
+
+def restarted(device: Device) -> None:
+    device.kill()
+    device.start()
+    device.wait()
+
+
+@pytest.mark.parametrize("stage", ["share", "masked", "consistency"])
+def test_a_device_that_restarts_in_a_session_never_answers_it_again(stage: str, fleet: Pilot) -> None:
+    """Between its reserve and its vector what was reserved is given back; after the vector it stays spent."""
+    victim, once = fleet.device(0), list[str]()
+
+    def restart(now: str, _: list[Message]) -> None:
+        if now == stage and not once:
+            once.append(now)
+            restarted(victim)
+
+    run(fleet, restart)
+    left = stage == "consistency"
+    assert settled(fleet) == [12 if left else 11, 12]
+    assert "this device was restarted" in victim.log or left
+    budget = victim.budget
+    assert budget.counter == 2
+    assert len(budget.reserved) == (2 if left else 1)
+    check_paid(fleet)
+    check_audit(fleet)
+
+
+def test_a_device_without_room_on_its_disk_sends_nothing(fleet: Pilot) -> None:
+    """It cannot write down what it would spend; the others go on."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    victim = fleet.device(4)
+    victim.kill()
+    small = fleet.folder / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        subprocess.run(["cp", "-a", f"{victim.state}/.", small], check=True)
+        victim.config.write_text(victim.config.read_text().replace(str(victim.state), str(small)))
+        victim.start()
+        victim.wait()
+        with (small / "filler").open("wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(b"\0" * 4096)
+            except OSError:
+                pass
+        run(fleet)
+        assert settled(fleet) == [11, 11]
+        assert "No space left" in victim.log
+        assert (small / "budget.jsonl").stat().st_size == 0 if (small / "budget.jsonl").exists() else True
+        check_audit(fleet)
+    finally:
+        victim.stop()
+        victim.process = None
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def test_a_plan_beyond_the_policy_is_not_asked(fleet: Pilot) -> None:
+    """The operator asks for what nobody signed: the server writes no such plan."""
+    path = fleet.folder / "federation.toml"
+    path.write_text(path.read_text().replace("train_multiplier = 0.05", "train_multiplier = 0.01"))
+    with pytest.raises(CoveyError, match="policy"):
+        run(fleet)
+    for device in fleet.devices.values():
+        assert not (device.state / "budget.jsonl").exists() or device.budget.counter == 0
+
+
+def test_agents_keep_what_they_claimed_in_plain_sight(fleet: Pilot) -> None:
+    run(fleet)
+    assert settled(fleet) == [12, 12]
+    for device in fleet.devices.values():
+        kept = json.loads((device.state / "claims.json").read_bytes())
+        ((_, claimed),) = kept["runs"].items()
+        assert claimed["sum"] == 2
+        assert set(STAGES) <= set(claimed["stages"])
+    check_audit(fleet)
