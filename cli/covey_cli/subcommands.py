@@ -32,7 +32,8 @@ SUMMARIES: Mapping[str, str] = {
     "ledger": "Look into a ledger of private sums, and export it.",
     "statement": "Write the privacy statement of a run for its model card.",
     "witness": "Cosign others' ledgers, so that none can be rewritten.",
-    "fleet": "Make a pilot's keys, and draft its policy.",
+    "fleet": "A fleet's keys, its devices, and its policy.",
+    "device": "Enrol this device in a fleet, and look after its agent.",
     "package": "Check a model package offline, and see what is in it.",
     "infer": "Run a verified model package on inputs.",
 }

@@ -9,6 +9,8 @@ reviewers.json     who sign policies; without it a device answers nothing that i
 claims.json        what it never does twice; see `covey_client.claims`
 budget.jsonl       what it has reserved, seen and answered; see `covey_client.budget`
 NAME.split.json    which of its examples are held out, for ever; see `covey_client.split`
+
+A device that was enrolled has more: see `covey_io.device_enrolment`.
 """
 
 from dataclasses import dataclass, field
@@ -62,7 +64,7 @@ def read_keys(folder: Path) -> Keys:
             hint="enrol the device, or name another folder",
         ) from error
     identity, operator, enrolment, salt = (
-        _key(folder / each) for each in ("identity.key", "operator.pub", "enrolment.pub", "salt")
+        read_key(folder / each) for each in ("identity.key", "operator.pub", "enrolment.pub", "salt")
     )
     return Keys(Me(name, identity, enrolment), operator, salt, read_reviewers(folder / "reviewers.json"))
 
@@ -109,7 +111,12 @@ def read_reviewers(path: Path) -> Reviewers | None:
     return Reviewers(tuple(read_vkey(each) for each in listed.keys), listed.threshold)
 
 
-def _key(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """A key of 32 bytes from a file in hexadecimal.
+
+    Raises:
+        InputError: There is none; its content is not shown.
+    """
     try:
         key = bytes.fromhex(path.read_text("ascii").strip())
     except (OSError, ValueError) as error:

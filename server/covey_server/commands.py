@@ -1,22 +1,24 @@
 """`covey fleet`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from covey.errors import InputError
+from covey_server import member_commands
 
 fleet = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="A pilot's keys, and the policy that it asks its reviewers for.",
+    help="A fleet's keys, its devices, and the policy that it asks its reviewers for.",
 )
 
 
 @fleet.callback()
 def _group() -> None:
-    """A pilot's keys, and the policy that it asks its reviewers for.
+    """A fleet's keys, its devices, and the policy that it asks its reviewers for.
 
     Devices answer plans that the operator signed, that a policy of the reviewers allows and that the ledger
     holds, together with devices that the enrolment key certified.
@@ -27,11 +29,22 @@ def _group() -> None:
 def init(  # noqa: PLR0913 - options of a command
     folder: Annotated[Path, typer.Argument(help="A new folder for the keys.", show_default=False)],
     devices: Annotated[
-        list[str], typer.Argument(help="Names of the devices, ten or more.", show_default=False)
-    ],
+        list[str] | None, typer.Argument(help="Devices whose keys are made here, for trials.")
+    ] = None,
     *,
     name: Annotated[str, typer.Option("--name", help="The fleet's name.")] = "fleet",
-    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long the roster holds.")] = 365,
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How long a roster holds.")] = 365,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="A name or address of the server; repeat for more. Without it, localhost and 127.0.0.1.",
+        ),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Its URL for devices; without it, https:// and the first host."),
+    ] = None,
     reviewer: Annotated[
         list[Path] | None,
         typer.Option(
@@ -48,42 +61,69 @@ def init(  # noqa: PLR0913 - options of a command
             help="A witness's key and address; repeat for more. Made if none is given.",
         ),
     ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Encrypt keys with the first line of FILE; else with COVEY_PASSPHRASE."
+        ),
+    ] = None,
+    ask_passphrase: Annotated[
+        bool, typer.Option("--ask-passphrase", help="Ask for a passphrase to encrypt keys with.")
+    ] = False,
 ) -> None:
-    """Make the keys of a fleet: enrolment, operator, ledger, and one identity for each device.
+    """Make the keys of a fleet: its owner's, the server's, those of releases.
 
-    Copy FOLDER/operator to the server's host and FOLDER/devices/NAME to its device, over a channel you trust,
-    and delete them here; keep FOLDER/enrolment offline. A reviewer makes a key with `covey policy key` and
-    gives you the public half; without one, FOLDER/reviewer has a key to hand over. A witness runs `covey
-    witness serve` where the operator cannot write; without one, FOLDER/witness has one to move there. This is
-    for pilots: devices that make their own keys, invitations and revocation are not built yet.
+    Copy FOLDER/operator to the server's host, over a channel you trust, and keep FOLDER/enrolment offline;
+    `covey fleet show` says where each key belongs. Devices make keys of their own and ask to be admitted:
+    `covey fleet invite`, `approve`, or by files with `covey device request`. Those that are named here get
+    their keys here: for trials. A passphrase encrypts the keys that people use, not those of the server.
+    A reviewer makes a key with `covey policy key` and gives you the public half; without one, FOLDER/reviewer
+    has a key to hand over. A witness runs `covey witness serve` where the operator cannot write; without one,
+    FOLDER/witness has one to move there. FOLDER/tuf has the keys of releases, for when there are any.
 
     \b
-    covey fleet init keys $(seq -f pi-%02g 1 20) --name lab --days 90 --threshold 2 \\
-                     --reviewer anna.vkey --reviewer bo.vkey --witness w1.vkey=https://witness.example.org
+    covey fleet init keys --name lab --days 90 --host fleet.example.org --ask-passphrase \\
+                     --threshold 2 --reviewer anna.vkey --reviewer bo.vkey \\
+                     --witness w1.vkey=https://witness.example.org
     covey fleet init keys $(seq -f pi-%02g 1 20)
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
-    from covey_server.fleet_keys import make_fleet, outsiders_of  # noqa: PLC0415 - help imports nothing heavy
+    from covey_server.fleet_keys import LOCAL, make_fleet, outsiders_of  # noqa: PLC0415 - help imports nothing heavy
+    from covey_server.key_files import new_passphrase  # noqa: PLC0415 - as above
 
     outsiders = outsiders_of(reviewer or [], threshold, witness or [])
-    make_fleet(folder, name, devices, days, outsiders)
-    lines = [
-        f"keys of {len(devices)} devices are in {folder}",
-        f"  {folder}/operator      to the server's host: -c 'operator=\"/path/operator\"'",
-        f"  {folder}/devices/NAME  to each device: --node-config 'keys=\"/path/NAME\" …'",
-        f"  {folder}/enrolment     keep offline",
-    ]
-    if not reviewer:
-        lines.append(f"  {folder}/reviewer      to a reviewer, who is not the operator: signs policies")
-    if not witness:
-        lines.append(
-            f"  {folder}/witness       to a machine that the operator cannot write to: covey witness serve"
-        )
-        lines.append(f"                         then write its address into {folder}/operator/witnesses")
-    lines.append(
-        f"next: covey fleet policy FEDERATION.toml {folder}/operator > policy.toml, for the reviewers to sign"
+    secret = new_passphrase(passphrase_file, ask=ask_passphrase)
+    make_fleet(
+        folder,
+        name,
+        devices or [],
+        days,
+        outsiders,
+        hosts=host or LOCAL,
+        server=server,
+        passphrase=secret,
     )
-    for line in lines:
+    for line in _made(folder, devices or [], reviewer=not reviewer, witness=not witness):
         typer.echo(line)
+    if secret is None:
+        typer.echo(f"{folder}/enrolment is not encrypted: whoever reads it can admit devices", err=True)
+
+
+def _made(folder: Path, devices: list[str], *, reviewer: bool, witness: bool) -> Iterator[str]:
+    """What was made, and what goes where."""
+    yield f"keys of the fleet are in {folder}; covey fleet show {folder} lists them"
+    yield f"  {folder}/operator      to the server's host: -c 'operator=\"/path/operator\"'"
+    if devices:
+        yield f"  {folder}/devices/NAME  to each device: --node-config 'keys=\"/path/NAME\" …'"
+    yield f"  {folder}/enrolment     keep offline"
+    yield f"  {folder}/tuf           keys for releases: roots offline, with three people"
+    if reviewer:
+        yield f"  {folder}/reviewer      to a reviewer, who is not the operator: signs policies"
+    if witness:
+        yield f"  {folder}/witness       to a machine that the operator cannot write to: covey witness serve"
+        yield f"                         then write its address into {folder}/operator/witnesses"
+    if not devices:
+        yield f"next: covey fleet invite {folder} --device NAME, for each device"
+    yield f"next: covey fleet policy FEDERATION.toml {folder}/operator > policy.toml, for reviewers to sign"
 
 
 @fleet.command(short_help="Draft the policy that a federation needs.")
@@ -175,3 +215,6 @@ def record(  # noqa: PLR0913 - options of a command
         done = recording.audited(ledger, audited or Path(), findings, words)
         number = recording.record(ledger, operator, done)
     typer.echo(f"entry {number} of {ledger}, announced")
+
+
+member_commands.register(fleet)

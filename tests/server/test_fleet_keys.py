@@ -20,12 +20,17 @@ from covey_io.witness_client import LocalWitness
 from covey_io.witness_store import WitnessFolder
 from covey_server.commands import fleet
 from covey_server.fleet_keys import Outsiders, make_fleet, origin_of, outsiders_of
+from covey_server.key_files import read_ed25519
 from covey_server.ledger_writer import writing
 from covey_server.operator import read_log, read_operator, read_witnesses
 
 NAMES = ["pi-2", "pi-1", "pi-10"]
 ANNA, BO = (Ed25519Signer(name, name.encode().ljust(32, b"-")) for name in ("anna", "bo"))
 W1, W2 = (Cosigner(name, name.encode().ljust(32, b"-"), 1).verifier for name in ("w1", "w2"))
+
+
+def unasked() -> str:
+    raise AssertionError("a passphrase was asked for")
 
 
 @pytest.fixture
@@ -50,24 +55,25 @@ def test_server_and_devices_read_what_was_made(folder: Path) -> None:
 
 
 def test_the_enrolment_key_is_neither_the_operator_s_nor_with_it(folder: Path) -> None:
-    enrolment = (folder / "enrolment/enrolment.key").read_text()
+    key = read_ed25519(folder / "enrolment/enrolment.key", unasked)
     elsewhere = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "enrolment"]
-    assert not [path for path in elsewhere if enrolment.encode() in path.read_bytes()]
+    pem = (folder / "enrolment/enrolment.key").read_bytes().splitlines()[1]
+    for secret in (key.private_bytes_raw(), key.private_bytes_raw().hex().encode(), pem):
+        assert not [path for path in elsewhere if secret in path.read_bytes()]
     keys = read_keys(folder / "devices/pi-1")
-    assert keys.me.enrolment == public_of(bytes.fromhex(enrolment)) != keys.operator
+    assert keys.me.enrolment == key.public_key().public_bytes_raw() != keys.operator
 
 
 def test_private_keys_are_for_their_owner_only(folder: Path) -> None:
     private = [*folder.rglob("*.key"), *folder.rglob("*.pem"), *folder.rglob("salt")]
-    assert len(private) == 5 + 2 * len(
-        NAMES
-    )  # enrolment, operator, log, witness, reviewer; identities and salts
+    # enrolment, authority, operator, log, tls, witness, reviewer; releases; identity, node, tls, salt
+    assert len(private) == 7 + 8 + 4 * len(NAMES)
     assert all(path.stat().st_mode & 0o077 == 0 for path in [folder, *private])
 
 
 def test_every_secret_is_another(folder: Path) -> None:
     secrets = [path.read_bytes() for path in [*folder.rglob("*.key"), *folder.rglob("salt")]]
-    assert len(set(secrets)) == len(secrets) == 4 + 2 * len(NAMES)
+    assert len(set(secrets)) == len(secrets) == 6 + 8 + 4 * len(NAMES)
 
 
 def test_nobody_has_the_key_of_another_role(folder: Path) -> None:
