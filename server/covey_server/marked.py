@@ -1,7 +1,7 @@
 """Processes that carry a mark in their environment: a program with all that it started, however detached.
 
-Flower's SuperLink starts its executor in a session of its own, which starts ServerApps: a process group does not
-have them all, and they outlive whoever was killed. What they keep is the environment that they began with.
+Flower's SuperLink starts its executor in a session of its own, which starts ServerApps: a process group does
+not have them all, and they outlive whoever was killed. What they keep is the environment that they began with.
 """
 
 import os
@@ -87,7 +87,9 @@ def _carries(pid: int, mark: str) -> bool:
 
 
 def _is(pid: int, named: str) -> bool:
-    return not named or any(Path(os.fsdecode(word)).name == named for word in _read(pid, "cmdline").split(b"\0"))
+    return not named or any(
+        Path(os.fsdecode(word)).name == named for word in _read(pid, "cmdline").split(b"\0")
+    )
 
 
 def _read(pid: int, name: str) -> bytes:

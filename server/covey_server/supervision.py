@@ -48,7 +48,7 @@ class Program:
 
 
 def launched(program: Program, state: Path) -> subprocess.Popen[bytes]:
-    """Start a program: marked, in a session of its own, and gone when this process is. From the main thread only.
+    """Start a program, from the main thread only: marked, in its own session, gone when this process is.
 
     Args:
         program: What.
