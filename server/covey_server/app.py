@@ -13,6 +13,7 @@ with: after a crash, `flwr run` again.
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -32,13 +33,13 @@ from covey_server import summary
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
 from covey_server.ledger_writer import LedgerWriter, Log
 from covey_server.ledgers import opened
-from covey_server.operator import read_log, read_operator
+from covey_server.operator import newest, read_log, read_operator
 from covey_server.privacy import protection
 from covey_server.release import enter_releases, export, identity, release_keys, signed_package
 from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary, privacy_of
-from covey_strategies.protection import Protection
+from covey_strategies.protection import Operator, Protection
 
 POLL_SECONDS = 1.0
 LEAST_LARGEST = 2 * SMALLEST_COHORT - 1
@@ -59,7 +60,15 @@ def main(grid: Grid, context: Context) -> None:
     with RunFolder(path).locked():
         folder = open_or_create(path, file)
         with opened(folder.ledger, log_of(protected, context)) as ledger:
-            run(grid, file, folder, ledger, protected)
+            run(grid, file, folder, ledger, protected, newest=newest_of(protected, context))
+
+
+def newest_of(protected: Protection, context: Context) -> Callable[[Operator], Operator] | None:
+    """How a run takes up a roster that the fleet's owner signed meanwhile; None where nobody signs one."""
+    if protected.operator is None:
+        return None
+    folder = Path(_text(context, "operator"))
+    return lambda before: newest(folder, before, _print_line)
 
 
 def protection_of(file: FederationFile, context: Context) -> Protection:
@@ -89,8 +98,14 @@ def log_of(protected: Protection, context: Context) -> Log | None:
     return read_log(Path(_text(context, "operator")), operator.policy)
 
 
-def run(
-    grid: Grid, file: FederationFile, folder: RunFolder, ledger: LedgerWriter, protected: Protection
+def run(  # noqa: PLR0913 - everything a federation stands on
+    grid: Grid,
+    file: FederationFile,
+    folder: RunFolder,
+    ledger: LedgerWriter,
+    protected: Protection,
+    *,
+    newest: Callable[[Operator], Operator] | None = None,
 ) -> None:
     """One federation: wait for the fleet, train, package, sum up."""
     model = find(file.model.name)
@@ -104,6 +119,7 @@ def run(
         protection=protected,
         seed=file.seed,
         observe=_print_round,
+        newest=newest,
     )
     federated = coordinator.run()
     package = build_package(file, model, federated, folder)
@@ -220,6 +236,11 @@ def _print_round(ended: RoundEnded) -> None:
         f"covey: round {ended.round}/{ended.rounds}: loss {ended.loss:.3f}{accuracy}, {ended.devices} devices"
     )
     sys.stdout.write("\n".join([line, *(f"covey: not counted: {each}" for each in ended.refused)]) + "\n")
+    sys.stdout.flush()
+
+
+def _print_line(line: str) -> None:
+    sys.stdout.write(f"covey: {line}\n")
     sys.stdout.flush()
 
 

@@ -76,13 +76,13 @@ class RunBook:
         """Write down, once each, whom this run asks and under which policy; abort what a crash left open."""
         now, operator = self._ledger.now, self._operator
         if operator is not None:
-            self._enrol(operator, now)
+            self.enrol(operator)
         if operator is not None and operator.policy is not None:
             self._once(RunPolicy(time=now, run=self._run, policy=operator.policy_sent.decode()))
         self.close_crashed()
 
-    def _enrol(self, operator: Operator, now: int) -> None:
-        """The roster, unless it is the one that was written down last."""
+    def enrol(self, operator: Operator) -> None:
+        """Write down a roster before a plan names it, unless it is the one that was written down last."""
         sha256 = operator.reference.sha256
         last = latest(self._ledger.entries, Enrol)
         if last is not None and last.roster == sha256:
@@ -92,7 +92,7 @@ class RunBook:
         durable.replace(path, operator.roster_sent)
         roster = operator.roster
         entry = Enrol(
-            time=now,
+            time=self._ledger.now,
             fleet=roster.fleet,
             serial=roster.serial,
             roster=sha256,

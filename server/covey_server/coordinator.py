@@ -27,7 +27,7 @@ from covey_server.sum_rows import Row
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
 from covey_strategies.private import Private, Recipes
-from covey_strategies.protection import Protection
+from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.train import TrainSum
 from covey_strategies.queries.validate import ValidateSum
 from covey_strategies.wire import from_record, to_record
@@ -86,6 +86,7 @@ class Coordinator:
         protection: What protects the sums.
         seed: Decides the initial model and the cohorts.
         observe: Called after every round.
+        newest: Gives the operator with the newest roster, before anything is asked; None if it never changes.
     """
 
     def __init__(  # noqa: PLR0913 - everything a federation stands on, each named at the call
@@ -99,6 +100,7 @@ class Coordinator:
         protection: Protection,
         seed: int,
         observe: Observer,
+        newest: Callable[[Operator], Operator] | None = None,
     ) -> None:
         self._grid = grid
         self._file = file
@@ -108,6 +110,7 @@ class Coordinator:
         self._book = RunBook(folder.run, ledger, protection.operator)
         self._seed = seed
         self._observe = observe
+        self._newest = newest
 
     def run(self) -> Federated:
         """From the last checkpoint, or from the start, to the end.
@@ -199,6 +202,7 @@ class Coordinator:
     def _train(
         self, strategy: Private, server_round: int, parameters: Parameters
     ) -> tuple[Parameters, TrainSum]:
+        self._renew(strategy)
         messages = strategy.configure_train(server_round, to_record(parameters), ConfigRecord(), self._grid)
         arrays, _ = strategy.aggregate_train(server_round, self._send(messages))
         if arrays is None or strategy.train_sum is None:
@@ -212,6 +216,7 @@ class Coordinator:
         return None if isnan(found) else found
 
     def _validate(self, strategy: Private, server_round: int, parameters: Parameters) -> ValidateSum:
+        self._renew(strategy)
         messages = strategy.configure_evaluate(
             server_round, to_record(parameters), ConfigRecord(), self._grid
         )
@@ -219,6 +224,18 @@ class Coordinator:
         if strategy.validate_sum is None:
             raise RoundAborted(f"round {server_round}: validation gave no counts")
         return strategy.validate_sum
+
+    def _renew(self, strategy: Private) -> None:
+        """Ask under the newest roster from here on: whoever was revoked is not in it."""
+        before = self._protection.operator
+        if self._newest is None or before is None:
+            return
+        operator = self._newest(before)
+        if operator is before:
+            return
+        self._book.enrol(operator)
+        self._protection = replace(self._protection, operator=operator)
+        strategy.asking = replace(strategy.asking, protection=self._protection)
 
     def _send(self, messages: Iterable[Message]) -> Iterable[Message]:
         return self._grid.send_and_receive(messages, timeout=self._file.federation.round_timeout)

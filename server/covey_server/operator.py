@@ -10,6 +10,8 @@ witnesses         a witness a line: its key, a space, its address (http…, or a
 """
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from covey.errors import InputError, ProtocolError
@@ -61,6 +63,32 @@ def read_operator(folder: Path, *, policy: bool) -> Operator:
     for reason in roster_refusals(roster, opened.policy):
         raise InputError(f"{folder / 'policy'}: {reason}", hint="put the policy of this fleet there")
     return Operator(private, roster, sent, opened, note)
+
+
+def newest(folder: Path, before: Operator, say: Callable[[str], None]) -> Operator:
+    """The operator with the roster that lies in the folder now, if it is a newer one.
+
+    Args:
+        folder: The operator's.
+        before: Of the roster that was named last.
+        say: Told why a roster that changed is not taken up: it may be half copied, and whole the next time.
+    """
+    try:
+        return _newer(folder, before)
+    except (OSError, ValueError, InputError, ProtocolError) as error:
+        say(f"roster {before.roster.serial} stays: {folder / 'roster'}: {error}")
+        return before
+
+
+def _newer(folder: Path, before: Operator) -> Operator:
+    enrolment = bytes.fromhex((folder / "enrolment.pub").read_text("ascii").strip())
+    sent = (folder / "roster").read_bytes()
+    if sent == before.roster_sent:
+        return before
+    roster = read_roster(sent, enrolment, now=int(time.time()), least_serial=before.roster.serial + 1)
+    for reason in () if before.policy is None else roster_refusals(roster, before.policy.policy):
+        raise InputError(reason)
+    return replace(before, roster=roster, roster_sent=sent)
 
 
 def read_log(folder: Path, policy: Opened) -> Log:

@@ -18,7 +18,7 @@ from covey.budget import Budget
 from covey.errors import ConfigError, CoveyError, InputError, RoundAborted, StateError, TooFewDevices
 from covey.identity import public_of
 from covey.ledger.checkpoint import open_checkpoint
-from covey.ledger.entries import AnyEntry, MetricsRelease, ModelRelease, Reserve, Settle, kind_of
+from covey.ledger.entries import AnyEntry, MetricsRelease, ModelRelease, Reserve, Revoke, Settle, kind_of
 from covey.ledger.evidence import check
 from covey.ledger.note import signed
 from covey.package.archive import unpack
@@ -31,6 +31,7 @@ from covey_io.witness_client import LocalWitness
 from covey_io.witness_store import WitnessFolder
 from covey_models.registry import find
 from covey_server import app, summary
+from covey_server.coordinator import RoundEnded
 from covey_server.fleet_policy import drafted
 from covey_server.ledgers import opened
 from covey_server.operator import read_operator
@@ -464,3 +465,29 @@ def test_an_unfinished_run_of_another_configuration_is_refused(tmp_path: Path) -
     app.open_or_create(tmp_path / "pilot", file(rounds=2))
     with pytest.raises(StateError, match="another configuration"):
         app.open_or_create(tmp_path / "pilot", file(rounds=3))
+
+
+def test_a_revocation_takes_effect_at_the_next_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = manifest(tmp_path, masked_table())
+    federation_file(tmp_path, masked_table(), rounds=2)
+    agreed(tmp_path)
+
+    def revoke(ended: RoundEnded) -> None:
+        if ended.round == 1:
+            left = operator(range(3, 14), simulation=False, serial=2)
+            (tmp_path / "operator/roster").write_bytes(left.roster_sent)
+
+    monkeypatch.setattr(app, "_print_round", revoke)
+    fleet = Fleet()
+    folder = main(fleet, config)
+    kinds = kinds_of(folder)
+    gone = [each for each in entries_of(folder) if isinstance(each, Revoke)]
+    assert [(each.serial, each.devices, each.gone) for each in gone] == [(2, 11, 1)]
+    before, after = kinds[: kinds.index("revoke")], kinds[kinds.index("revoke") :]
+    settled = [each.members.survivors for each in entries_of(folder) if isinstance(each, Settle)]
+    count = before.count("round.settle")
+    assert after.count("round.settle") == len(settled) - count > 0
+    assert set(settled[:count]) == {12}
+    assert set(settled[count:]) == {11}
+    serials = {node: each.claims.least_serial for node, each in fleet.participants.items()}
+    assert serials == {2: 1} | dict.fromkeys(range(3, 14), 2)  # who is left answers no older roster again

@@ -1,6 +1,7 @@
 """The operator's folder: what is read from it, and what is said of each file that is wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from covey.policy.signed import Reviewers
 from covey_io.device_keys import reviewers_json
 from covey_io.witness_client import HttpWitness, LocalWitness
 from covey_io.witness_store import WitnessFolder
-from covey_server.operator import read_log, read_operator, read_witnesses
+from covey_server.operator import newest, read_log, read_operator, read_witnesses
+from covey_strategies.protection import Operator
 from digits_fleet import ENROLMENT, OPERATOR, operator
 from memory_ledger import LOG, REVIEWER, REVIEWERS, SECOND, opened
 from policed_fleet import policy
@@ -234,3 +236,52 @@ class TestLog:
         (folder / "witnesses").write_bytes(b"\xff\xfe")
         with pytest.raises(InputError, match="witnesses: UnicodeDecodeError"):
             read_witnesses(folder / "witnesses")
+
+
+class TestNewest:
+    """A roster that the fleet's owner signed while a run goes on."""
+
+    def write(self, folder: Path, serial: int, **changes: Any) -> None:
+        (folder / "roster").write_bytes(
+            operator([2, 4], serial=serial, **{"simulation": False, **changes}).roster_sent
+        )
+
+    def asked(self, folder: Path, before: Operator) -> tuple[Operator, list[str]]:
+        said: list[str] = []
+        return newest(folder, before, said.append), said
+
+    def test_a_newer_one_is_taken_up(self, folder: Path) -> None:
+        before = read_operator(folder, policy=True)
+        assert self.asked(folder, before) == (before, [])
+        self.write(folder, 2)
+        found, said = self.asked(folder, before)
+        assert said == []
+        assert found.reference.serial == 2
+        assert found.roster_sent == (folder / "roster").read_bytes()
+        assert (found.private, found.policy) == (before.private, before.policy)
+
+    @pytest.mark.parametrize("data", [b"", b"half a roster", None])
+    def test_one_that_is_half_copied_changes_nothing_and_is_said(
+        self, folder: Path, data: bytes | None
+    ) -> None:
+        before = read_operator(folder, policy=True)
+        (folder / "roster").write_bytes(data or b"")
+        if data is None:
+            (folder / "roster").unlink()
+        found, said = self.asked(folder, before)
+        assert found is before
+        assert said[0].startswith("roster 1 stays: ")
+
+    def test_neither_an_older_one_nor_anothers_is(self, folder: Path) -> None:
+        self.write(folder, 5)
+        before = read_operator(folder, policy=True)
+        self.write(folder, 4)
+        assert "serial 4 after 6 was seen" in self.asked(folder, before)[1][0]
+        self.write(folder, 5)  # other devices under a serial that was used
+        (folder / "roster").write_bytes(operator([2], serial=5, simulation=False).roster_sent)
+        assert self.asked(folder, before)[0] is before
+        forged = sign_roster(Roster("digits", 6, 1 << 40, False, ()), OPERATOR)
+        (folder / "roster").write_bytes(forged)
+        assert "does not hold" in self.asked(folder, before)[1][0]
+        self.write(folder, 6, simulation=True)
+        assert "simulated" in self.asked(folder, before)[1][0]
