@@ -33,6 +33,7 @@ SUMMARIES: Mapping[str, str] = {
     "statement": "Write the privacy statement of a run for its model card.",
     "witness": "Cosign others' ledgers, so that none can be rewritten.",
     "fleet": "A fleet's keys, its devices, and its policy.",
+    "serve": "Run a fleet's server, and go on with its runs after a crash.",
     "device": "Enrol this device in a fleet, and look after its agent.",
     "package": "Check a model package offline, and see what is in it.",
     "infer": "Run a verified model package on inputs.",

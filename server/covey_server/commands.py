@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from covey.errors import InputError
-from covey_server import member_commands
+from covey_server import member_commands, run_commands
 
 fleet = typer.Typer(
     no_args_is_help=True,
@@ -218,3 +218,4 @@ def record(  # noqa: PLR0913 - options of a command
 
 
 member_commands.register(fleet)
+run_commands.register(fleet)

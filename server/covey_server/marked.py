@@ -1,7 +1,7 @@
 """Processes that carry a mark in their environment: a program with all that it started, however detached.
 
 Flower's SuperLink starts its executor in a session of its own, which starts ServerApps: a process group does
-not have them all, and they outlive whoever was killed. What they keep is the environment that they began with.
+not have them all, and they outlive whoever was killed. What they keep is the environment they began with.
 """
 
 import os

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -157,6 +158,19 @@ def asked(file: ServerFile, words: Sequence[str]) -> Any:
         reason = found.get("error-message") if isinstance(found, dict) else ""
         raise StateError(f"flwr {' '.join(words[:2])}: {reason}", hint="covey fleet logs superlink")
     return found
+
+
+def connected(file: ServerFile) -> dict[str, int] | None:
+    """How many SuperNodes are in which state, as Flower calls it; None if the SuperLink does not say.
+
+    Args:
+        file: The server's configuration.
+    """
+    try:
+        nodes = asked(file, ("supernode", "list"))["nodes"]
+    except (StateError, KeyError):
+        return None
+    return dict(Counter(str(node["status"]) for node in nodes))
 
 
 def _certify(where: Path) -> None:
