@@ -108,14 +108,14 @@ class Members(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
                     )
 
     def revoked(self, device: str, now: int) -> "Members":
-        """Without one.
+        """Without one; the same if it is gone already.
 
         Raises:
-            InputError: It is not in the fleet.
+            InputError: Nobody is called so.
         """
         member = self.find(device)
         if member.revoked is not None:
-            raise InputError(f"{device!r} was revoked already", hint="see covey fleet list DIR")
+            return self
         return self._changed(msgspec.structs.replace(member, revoked=now))
 
     def called(self, device: str, shown: str) -> "Members":

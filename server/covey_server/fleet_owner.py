@@ -182,7 +182,7 @@ class OwnedFleet:
         """Take devices out of the roster, for ever.
 
         Raises:
-            InputError: One is not in the fleet; nothing is changed then.
+            InputError: One was never admitted; nothing is changed then.
         """
         with self._changing():
             before = self.members()
