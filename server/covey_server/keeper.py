@@ -4,8 +4,10 @@ What a run has reached is in its own folder, written by its ServerApp; whether o
 processes there are. So nothing that is remembered here has to be believed after a crash.
 """
 
+import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -13,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from covey.errors import StateError
 from covey_server import superlink
 from covey_server.backoff import Backoff
 from covey_server.marked import end, mark_of, marked
@@ -24,7 +27,8 @@ PATIENCE: Final = 90.0
 """Seconds from `flwr run` until its ServerApp is there."""
 NAME: Final = "run"
 MOST_REASON: Final = 300
-_TAIL: Final = 64 << 10
+_TAIL: Final = 256 << 10
+_STARTED: Final = re.compile(r"Successfully started run ([0-9]+)")
 
 
 @dataclass
@@ -108,6 +112,7 @@ class Keeper:
             reason=before.reason,
         )
         order = self._orders.write(order, progress)
+        self._retire(order)
         again = f"goes on from round {reached}" if before.starts else "begins"
         self._say(f"run {order.name} {again}")
         program = Program(
@@ -118,6 +123,13 @@ class Keeper:
             environment=superlink.environment(self._file.folder),
         )
         self._attempt = Attempt(launched(program, self._file.folder.path), self._clock())
+
+    def _retire(self, order: Order) -> None:
+        """Tell the SuperLink that the attempt before is over: nodes wait up to a minute for its messages."""
+        before = last_started(order.log)
+        if before:
+            with suppress(StateError):  # most often, that it knows
+                superlink.asked(self._file, ("stop", before))
 
     def _watch(self, order: Order, attempt: Attempt) -> None:
         """A ServerApp is at work as long as it is there, whatever became of `flwr run`."""
@@ -186,19 +198,32 @@ class Keeper:
         return max((int(path.stem.removeprefix("round-")) for path in found), default=0)
 
 
+def last_started(log: Path) -> str:
+    """Flower's number of the run that `flwr run` started last; empty if there is none.
+
+    Args:
+        log: Its output.
+    """
+    numbers = [match[1] for line in _tail(log) if (match := _STARTED.match(line))]
+    return numbers[-1] if numbers else ""
+
+
 def why(log: Path) -> str:
     """What a ServerApp said last of why it ended, in one line; empty if it said nothing.
 
     Args:
         log: Its output.
     """
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    for line in reversed(lines):
+    for line in reversed(_tail(log)):
         if line.startswith("covey.errors."):
             return "".join(char for char in line.partition(": ")[2] if char.isprintable())[:MOST_REASON]
     return ""
+
+
+def _tail(log: Path) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            return file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
