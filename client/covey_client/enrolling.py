@@ -35,6 +35,10 @@ LATEST: Final = 15.0
 _ANEW: Final = "ask the fleet's owner for another: covey fleet invite"
 
 
+class UnreachableError(CoveyError):
+    """Nobody answered: the network's fault, or a server's that is down."""
+
+
 @dataclass(frozen=True)
 class Waits:
     """The owner has not answered yet.
@@ -122,7 +126,8 @@ class Endpoint:
             The HTTP status and what was answered.
 
         Raises:
-            CoveyError: No answer, or a certificate that is not the fleet's.
+            UnreachableError: No answer.
+            CoveyError: A certificate that is not the fleet's.
         """
         connection = self._connection()
         try:
@@ -137,7 +142,7 @@ class Endpoint:
             reason = (
                 (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
             )
-            raise CoveyError(
+            raise UnreachableError(
                 f"{self.url}: no answer: {_printable(reason)}", hint="check network and URL, and run it again"
             ) from error
         finally:
@@ -177,11 +182,9 @@ def enrol(url: str, asked: Asked, keys: Path, token: Token | None, patience: Pat
         ProtocolError: The server shows what this fleet did not sign.
     """
     anchors = pinned(Endpoint(url).keys(), token) if token is not None else own_anchors(keys)
-    endpoint = Endpoint(url, anchors)
-    found: Admitted | Waits = _submit(endpoint, asked, token) if token is not None else Waits("asking again")
-    told = ""
+    endpoint, told = Endpoint(url, anchors), ""
     for _ in patience.times():
-        found = _asked_again(endpoint, asked, found)
+        found = ask(endpoint, asked, token)
         if isinstance(found, Admitted):
             device_enrolment.accept(keys, found)
             return found
@@ -218,26 +221,31 @@ def own_anchors(keys: Path) -> Anchors:
     return Anchors(enrolment=before.enrolment.hex(), ca=before.admission.ca)
 
 
-def _submit(endpoint: Endpoint, asked: Asked, token: Token) -> Admitted | Waits:
+def ask(endpoint: Endpoint, asked: Asked, token: Token | None) -> Admitted | Waits:
+    """What became of a request; it is handed in where the server does not know it.
+
+    Raises:
+        InputError: The token was refused.
+        CoveyError: A refusal, or a certificate that is not the fleet's.
+        ProtocolError: An admission that this fleet did not sign.
+    """
+    try:
+        status, body = endpoint.ask("GET", f"/enrol/{asked.digest}", None)
+        if status == HTTPStatus.NOT_FOUND and token is not None:
+            status, body = _submit(endpoint, asked, token)
+    except UnreachableError as error:
+        return Waits(f"{error.message}; trying again")
+    return _read(endpoint, status, body)
+
+
+def _submit(endpoint: Endpoint, asked: Asked, token: Token) -> tuple[int, bytes]:
     told = Submission(
         request=asked.data.decode(), gate=token.gate.hex(), proof=proof(token.proof_key, asked.data)
     )
     status, body = endpoint.ask("POST", "/enrol", msgspec.json.encode(told) + b"\n")
     if status == HTTPStatus.FORBIDDEN:
         raise InputError(f"the server refused the token: {_words(body)}", hint=_ANEW)
-    return _read(endpoint, status, body)
-
-
-def _asked_again(endpoint: Endpoint, asked: Asked, found: Admitted | Waits) -> Admitted | Waits:
-    if isinstance(found, Admitted):
-        return found
-    try:
-        status, body = endpoint.ask("GET", f"/enrol/{asked.digest}", None)
-    except ProtocolError:
-        raise
-    except CoveyError as error:
-        return Waits(f"{error.message}; trying again")
-    return _read(endpoint, status, body)
+    return status, body
 
 
 def _read(endpoint: Endpoint, status: int, body: bytes) -> Admitted | Waits:

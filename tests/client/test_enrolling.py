@@ -181,8 +181,8 @@ class TestReal:
     ) -> None:
         with running(fleet, tls=True) as endpoint:
             believed = Endpoint(endpoint.url, Endpoint(endpoint.url).keys())
-            found = enrolling._submit(believed, asked, token)
-        gone = enrolling._asked_again(believed, asked, found)
+            assert isinstance(enrolling.ask(believed, asked, token), enrolling.Waits)
+        gone = enrolling.ask(believed, asked, token)
         assert isinstance(gone, enrolling.Waits)
         assert "no answer" in gone.why
         assert gone.why.endswith("trying again")
@@ -243,6 +243,15 @@ class TestLiars:
                 enrol(url, asked, keys, TOKEN, patience())
             assert seen == []
 
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    def test_a_server_that_is_busy_is_asked_again(self, asked: Asked, keys: Path, status: int) -> None:
+        answers: dict[str, bytes] = {"GET": b"unknown", "POST": b"busy"}
+        with lying(answers, status=status, unknown=True) as url:
+            with pytest.raises(CoveyError, match="not admitted yet"):
+                enrol(url, asked, keys, TOKEN, patience(20))
+            enrol(url, asked, keys, TOKEN, patience(60, lambda: answers.update(POST=admitted(asked))))
+        assert is_enrolled(keys)
+
     @pytest.mark.parametrize("status", [300, 301, 400, 404, 418])
     def test_what_is_not_understood_ends_it(self, asked: Asked, keys: Path, status: int) -> None:
         with lying({"POST": b"\x1b[2Jno"}, status=status) as url, pytest.raises(CoveyError) as caught:
@@ -250,8 +259,10 @@ class TestLiars:
         assert str(caught.value).isprintable()
 
     def test_an_endless_answer_is_not_read(self, asked: Asked, keys: Path) -> None:
-        with lying({"POST": b"x" * 200_000}) as url, pytest.raises(CoveyError, match="more than"):
-            enrol(url, asked, keys, TOKEN, patience())
+        said: list[str] = []
+        with lying({"POST": b"x" * 200_000}) as url, pytest.raises(CoveyError, match="not admitted yet"):
+            enrol(url, asked, keys, TOKEN, Patience(0, said.append))
+        assert "more than 65536 bytes" in said[0]
 
     def test_nobody_there_is_said(self, asked: Asked, keys: Path) -> None:
         with pytest.raises(CoveyError, match="no answer") as caught:
@@ -296,21 +307,28 @@ def lying(
     shown: Anchors = ANCHORS,
     seen: list[bytes] | None = None,
     status: int = 200,
+    *,
+    unknown: bool = False,
 ) -> Iterator[str]:
-    """A server that shows keys, and answers each method as it likes; 202 where it has nothing to say."""
+    """A server that shows keys, and answers each method as it likes.
+
+    Where it has nothing to say it knows nothing of a request, or waits; `unknown` to know nothing always.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/enrol/ca":
                 self.say(200, msgspec.json.encode(shown) + b"\n")
                 return
-            self.say(status if "GET" in answers else 202, answers.get("GET", b"wait"))
+            self.say(404 if unknown or "GET" not in answers else status, answers.get("GET", b"unknown"))
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if seen is not None:
                 seen.append(body)
-            self.say(status if "POST" in answers else 202, answers.get("POST", b"wait"))
+            answer = answers.get("POST", b"wait")
+            code = 200 if answer.startswith(b'{"signed"') else status
+            self.say(code if "POST" in answers else 202, answer)
 
         def say(self, code: int, body: bytes) -> None:
             self.send_response(code)

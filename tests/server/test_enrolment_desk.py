@@ -1,5 +1,6 @@
 """Where requests wait: one request for an invitation, and nothing for whoever has none."""
 
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
@@ -79,6 +80,13 @@ class TestInvitation:
         submit(fleet, token, device(tmp_path, "pi-1"))
         fleet_invitations.admit(fleet, keys_of(fleet), fleet_invitations.waiting(fleet), NOW)
         assert submit(fleet, token, device(tmp_path, "pi-2")).status == FORBIDDEN
+
+    def test_of_many_at_once_one_is_let_in(self, fleet: OwnedFleet, token: Token, tmp_path: Path) -> None:
+        many = [device(tmp_path, f"pi-{number}") for number in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda asked: submit(fleet, token, asked).status, many))
+        assert sorted(found) == [ACCEPTED] + [FORBIDDEN] * 7
+        assert len(pending(fleet)) == 1
 
     def test_it_expires(self, fleet: OwnedFleet, token: Token, tmp_path: Path) -> None:
         asked = device(tmp_path, "pi-1")
