@@ -80,6 +80,7 @@ def run(file: ServerFile, stop: threading.Event) -> None:
         _hold(stack, folder.path, busy)
         if left := end(mark_of(folder.path, "")):
             say(f"ended {left} processes that an earlier server left")
+        folder.status.unlink(missing_ok=True)  # what that one said
         superlink.prepare(file)
         host = Host(file)
         stack.callback(host.close)
