@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,11 +69,30 @@ def read(path: Path, classes: int, split: Path | None = None) -> LocalData:
         DataError: Names the file and the array: missing, empty, not finite, or labelled out of range; or the
             file has become shorter than it was.
     """
-    arrays = _arrays(path)
-    examples = _examples(path, arrays, "x", "y", classes)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: not an .npz file: {error}", hint=_LAYOUT) from error
+    examples, held_out = decoded(data, str(path), classes)
+    return _hold_out(path, examples, split) if held_out is None else LocalData(examples, held_out)
+
+
+def decoded(data: bytes, where: str, classes: int) -> tuple[Examples, Examples | None]:
+    """The examples in a file's bytes, and those that it names as held out; None if it names none.
+
+    Args:
+        data: An `.npz` file.
+        where: What an error calls it.
+        classes: Labels lie below this.
+
+    Raises:
+        DataError: Names the array.
+    """
+    arrays = _arrays(data, where)
+    examples = _examples(where, arrays, "x", "y", classes)
     if "held_x" in arrays:
-        return LocalData(examples, _examples(path, arrays, "held_x", "held_y", classes))
-    return _hold_out(path, examples, split)
+        return examples, _examples(where, arrays, "held_x", "held_y", classes)
+    return examples, None
 
 
 def _hold_out(path: Path, examples: Examples, split: Path | None) -> LocalData:
@@ -85,33 +105,33 @@ def _hold_out(path: Path, examples: Examples, split: Path | None) -> LocalData:
     return LocalData(examples.take(trained), examples.take(held_out))
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
     """All arrays of the file, by name."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-        if not _REQUIRED <= names <= _REQUIRED | _HELD_OUT or len(names) % 2:
-            raise DataError(f"{path}: arrays {sorted(names)}", hint=_LAYOUT)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an .npz file: {error}", hint=_LAYOUT) from error
-    return {name: _array(path, name) for name in names}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{where}: not an .npz file: {error}", hint=_LAYOUT) from error
+    if not _REQUIRED <= names <= _REQUIRED | _HELD_OUT or len(names) % 2:
+        raise DataError(f"{where}: arrays {sorted(names)}", hint=_LAYOUT)
+    return {name: _array(data, name, where) for name in names}
 
 
-def _array(path: Path, name: str) -> NDArray[Any]:
+def _array(data: bytes, name: str, where: str) -> NDArray[Any]:
     """One array of the file; a pickled one is refused, since opening it would run what it says."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(BytesIO(data), allow_pickle=False) as stored:
             array: NDArray[Any] = stored[name]
             return array
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: {name}: cannot be read: {error}", hint=_LAYOUT) from error
+        raise DataError(f"{where}: {name}: cannot be read: {error}", hint=_LAYOUT) from error
 
 
-def _examples(path: Path, arrays: Mapping[str, NDArray[Any]], x: str, y: str, classes: int) -> Examples:
-    inputs = _inputs(arrays[x], f"{path}: {x}")
-    labels = _labels(arrays[y], f"{path}: {y}", classes)
+def _examples(where: str, arrays: Mapping[str, NDArray[Any]], x: str, y: str, classes: int) -> Examples:
+    inputs = _inputs(arrays[x], f"{where}: {x}")
+    labels = _labels(arrays[y], f"{where}: {y}", classes)
     if len(inputs) != len(labels):
-        raise DataError(f"{path}: {len(inputs)} inputs in {x} and {len(labels)} labels in {y}")
+        raise DataError(f"{where}: {len(inputs)} inputs in {x} and {len(labels)} labels in {y}")
     return Examples(inputs, labels)
 
 
