@@ -168,7 +168,8 @@ class _Handler(BoundedHandler):
 
     def _is_allowed(self, *, requests: bool) -> bool:
         server, address = self.server, self._address()
-        allowed = server.everybody.allow("") and server.calls.allow(address)
+        here = server.proxied and "X-Forwarded-For" not in self.headers  # looks whether the endpoint is well
+        allowed = (here or server.everybody.allow("")) and server.calls.allow(address)
         if allowed and (not requests or server.requests.allow(address)):
             return True
         self.close_connection = True
