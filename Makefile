@@ -38,7 +38,7 @@ test: $(VENV)/.dev
 
 # The share of the slow tests that continuous integration runs: kills of real processes, some minutes.
 test-kill: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_crash.py
+	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_crash.py tests/e2e/test_hostile_bundle.py tests/e2e/test_agent_faults.py
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)

@@ -113,9 +113,15 @@ def answered(participant: Participant, memory: Memory, delivery: Delivery) -> by
     Raises:
         ProtocolError: Refused. Depends on the plan and the model alone, never on data.
     """
-    if isinstance(delivery, Asked):
-        return begin(participant, memory, delivery)
-    return go_on(participant, memory, delivery)
+    try:
+        if isinstance(delivery, Asked):
+            return begin(participant, memory, delivery)
+        return go_on(participant, memory, delivery)
+    except LedgerBehind as error:
+        return encode(Behind(error.size))
+    except ProtocolError as error:
+        _tell(participant, f"refused: {error.message}")
+        raise
 
 
 def begin(participant: Participant, memory: Memory, asked: Asked) -> bytes:
@@ -124,15 +130,9 @@ def begin(participant: Participant, memory: Memory, asked: Asked) -> bytes:
     Raises:
         ProtocolError: Refused. Depends on the plan and the model alone, never on data.
     """
-    try:
-        if asked.envelope is None:
-            return _answer(participant, memory, asked, asked.plan or b"")
-        return _advertise(participant, memory, asked, asked.envelope)
-    except LedgerBehind as error:
-        return encode(Behind(error.size))
-    except ProtocolError as error:
-        _tell(participant, f"refused: {error.message}")
-        raise
+    if asked.envelope is None:
+        return _answer(participant, memory, asked, asked.plan or b"")
+    return _advertise(participant, memory, asked, asked.envelope)
 
 
 def go_on(participant: Participant, memory: Memory, requested: Requested) -> bytes:

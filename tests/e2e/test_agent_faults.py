@@ -58,8 +58,8 @@ def settled(fleet: Pilot) -> list[int]:
     return [row["devices"] for row in rows if row["event"] == "settle"]
 
 
-def check_audit(fleet: Pilot) -> None:
-    """What a reviewer finds: nothing."""
+def check_audit(fleet: Pilot, *, warnings: int = 0) -> None:
+    """What a reviewer finds: nothing, or so many warnings."""
     covey = Path(sys.executable).with_name("covey")
     keys = fleet.folder / "keys"
     done = subprocess.run(
@@ -72,7 +72,8 @@ def check_audit(fleet: Pilot) -> None:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == min(warnings, 1), done.stdout + done.stderr
+    assert not warnings or f"Certified, with {warnings} warning" in done.stdout
 
 
 def check_paid(fleet: Pilot) -> None:
@@ -128,7 +129,7 @@ def test_more_than_may_drop_out_is_an_abort_that_stays_spent(fleet: Pilot) -> No
     for device in list(fleet.devices.values())[4:]:
         assert len(device.budget.reserved) == 1  # its vector left
     check_paid(fleet)
-    check_audit(fleet)
+    check_audit(fleet, warnings=1)  # that a sum was given up is a reviewer's business
 
 
 def test_a_frozen_device_is_left_behind_and_takes_part_in_the_next_sum(fleet: Pilot) -> None:
@@ -206,7 +207,7 @@ def test_a_device_without_room_on_its_disk_sends_nothing(fleet: Pilot) -> None:
 def test_a_plan_beyond_the_policy_is_not_asked(fleet: Pilot) -> None:
     """The operator asks for what nobody signed: the server writes no such plan."""
     path = fleet.folder / "federation.toml"
-    path.write_text(path.read_text().replace("train_multiplier = 0.05", "train_multiplier = 0.01"))
+    path.write_text(path.read_text().replace("train_multiplier = 0.3", "train_multiplier = 0.1"))
     with pytest.raises(CoveyError, match="policy"):
         run(fleet)
     for device in fleet.devices.values():

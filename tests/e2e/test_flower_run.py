@@ -1,12 +1,7 @@
 """`flwr run .` with a manifest-only bundle: a real SuperLink and real SuperNodes, on loopback."""
 
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -38,10 +32,10 @@ from covey_server.operator import read_operator
 from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import read_entries
 from covey_server.summary import Summary, read
+from flower_programs import BIN, CONNECTION, environment, free_port, group_members, running, wait_for_port
 from sum_rows import recomputed
 
 BUNDLE = Path(__file__).parents[2] / "server" / "flower"
-BIN = Path(sys.executable).parent
 
 FEDERATION = """
 name = "pilot"
@@ -85,79 +79,6 @@ validate_multiplier = 0.05
 [training]
 learning_rate = 0.1
 """
-
-CONNECTION = """
-[superlink]
-default = "here"
-[superlink.here]
-address = "127.0.0.1:{port}"
-insecure = true
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def environment(home: Path) -> dict[str, str]:
-    """Flower starts its own parts by bare name, and would report use and look for updates."""
-    return {
-        **os.environ,
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    }
-
-
-def group_members(group: int) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
-
-
-@contextmanager
-def running(name: str, *arguments: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in a process group of its own; the whole group is gone at the end."""
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(BIN / name.partition("@")[0]), *arguments],
-            env=environment(folder / "home"),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    for sent in (signal.SIGTERM, signal.SIGKILL):
-        if members := group_members(process.pid):
-            os.killpg(process.pid, sent)
-            psutil.wait_procs(members, timeout=10)
-    process.wait(timeout=10)
-
-
-def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"nothing listens on {port}")
 
 
 def set_up(folder: Path, federation: str, devices: int) -> None:
