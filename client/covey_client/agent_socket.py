@@ -169,14 +169,17 @@ def answering(answer: Callable[[delivery.Delivery], delivery.Answer]) -> Handle:
 def _bound(path: Path, mode: int) -> socket.socket:
     """A listening socket; what an agent that died has left is cleared away."""
     listening = socket.socket(socket.AF_UNIX)
+    early = path.with_name(f"{path.name}~")  # it has its name once somebody listens
     try:
         _clear(path)
+        early.unlink(missing_ok=True)
         before = os.umask(0o777 & ~mode)  # no moment at which the socket is open to more than `mode`
         try:
-            listening.bind(str(path))
+            listening.bind(str(early))
         finally:
             os.umask(before)
         listening.listen(MOST_CONNECTIONS)
+        early.rename(path)
     except BaseException:
         listening.close()
         raise

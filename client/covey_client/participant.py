@@ -119,6 +119,8 @@ def answered(participant: Participant, memory: Memory, delivery: Delivery) -> by
         return go_on(participant, memory, delivery)
     except LedgerBehind as error:
         return encode(Behind(error.size))
+    except MemoryRestored:  # told already: the owner must act on it
+        raise
     except ProtocolError as error:
         _tell(participant, f"refused: {error.message}")
         raise
