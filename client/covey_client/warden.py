@@ -178,7 +178,8 @@ def become(order: dict[str, Any], warden: int) -> None:
     for limit, value in ((resource.RLIMIT_DATA, order["data"]), (resource.RLIMIT_CPU, order["cpu_hard"])):
         if value is not None:
             resource.setrlimit(limit, (value, value))
-    os.nice(order["nice"])
+    with suppress(OSError):  # what a unit's system call filter may forbid, and only kindness depends on
+        os.nice(order["nice"])
     with suppress(OSError):
         os.sched_setaffinity(0, order["cores"] or os.sched_getaffinity(0))
     if order["idle_io"] and os.uname().machine in _IOPRIO_SET:

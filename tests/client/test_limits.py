@@ -21,8 +21,8 @@ HOG = """
 import time
 kept = []
 while True:
-    kept.append(bytearray(8_000_000))
-    time.sleep(0.01)
+    kept.append(bytearray(4_000_000))
+    time.sleep(0.04)  # slower than the warden looks, on a busy machine too
 """
 HOG_AT_ONCE = "kept = [b'x' * 60_000_000 for _ in range(100)]"
 SPINNER = "while True: pass"
@@ -180,7 +180,7 @@ def state_of(pid: int) -> str:
 
 
 def test_it_is_held_with_its_children_and_goes_on() -> None:
-    program = "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(300)"
+    program = r"import os, time; os.fork(); os.write(1, b'%d\n' % os.getpid()); time.sleep(300)"
     with python(program) as child:
         pids = [int(child.stdout.readline()) for _ in range(2)]
         child.pause()
