@@ -35,6 +35,9 @@ MAPPED: Final = 2
 """RLIMIT_DATA, by memory: what is mapped and never used does not count, but has a bound."""
 CPU_SLACK: Final = 10
 HOLD_SECONDS: Final = 5.0
+END_SECONDS: Final = 40.0
+"""Longer than a warden takes to end what resists."""
+
 _LINE: Final = 4096
 
 
@@ -154,7 +157,11 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-        self.wait()
+        try:
+            self.wait(END_SECONDS)
+        except TimeoutError:  # a warden that is held, or stuck; its program dies with it
+            self._process.kill()
+            self.wait()
         with suppress(OSError):  # what was not written yet, to a program that is gone
             self.stdin.close()
         self.stdout.close()

@@ -285,6 +285,15 @@ def test_a_program_does_not_outlive_its_warden() -> None:
         assert soon(lambda: not is_alive(pid))
 
 
+def test_a_warden_that_is_held_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covey_client.limits.END_SECONDS", 0.2)
+    with python("import os, time; print(os.getpid(), os.getppid(), flush=True); time.sleep(300)") as child:
+        pid, warden = map(int, child.stdout.readline().split())
+        os.kill(warden, signal.SIGSTOP)
+    assert child.wait().reason == "its warden was killed"
+    assert soon(lambda: not is_alive(pid))
+
+
 def test_limits_are_checked_as_they_are_read() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"memory_mb": 1}, Limits)
