@@ -45,11 +45,12 @@ import os, time
 print(os.getpid(), flush=True)
 for _ in range(8):
     if os.fork() == 0:
-        while True:
+        for _ in range(3000):  # some seconds, and never for ever, whoever fails to end it
             if os.fork() == 0:
                 os.setsid()
             else:
                 os._exit(0)
+        os._exit(0)
 time.sleep(300)
 """
 
