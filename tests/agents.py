@@ -43,7 +43,7 @@ def enrolled(folder: Path, node: int = 2) -> Path:
 def device_toml(folder: Path, data: Path, more: str = "", socket: str = "") -> Path:
     """An agent's configuration; its state is `folder`/state."""
     path = folder / "device.toml"
-    top = f'data = "{data}"\nstate = "{folder}/state"\npad_seconds = 0.0\n{more}\n'
+    top = f'state = "{folder}/state"\npad_seconds = 0.0\n{more}\n[data]\npath = "{data}"\n'
     path.write_text(f'{top}[model]\nname = "digits"\n{socket}')
     return path
 

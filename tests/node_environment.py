@@ -18,7 +18,7 @@ def node_environment() -> Path:
 
     Takes a minute the first time. Skips the test where there is no interpreter that another user can run.
     """
-    version = [PYTHON, "-c", "import sys, venv; assert sys.version_info >= (3, 11)"]
+    version = [str(PYTHON), "-c", "import sys, venv; assert sys.version_info >= (3, 11)"]
     if not PYTHON.exists() or subprocess.run(version, capture_output=True, check=False).returncode:
         pytest.skip(f"{PYTHON} is no Python 3.11 with venv: on Debian, apt install python3-venv")
     pins = hashlib.sha256(

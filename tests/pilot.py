@@ -118,7 +118,7 @@ class Device:
     def configure(self, more: str = "", tables: str = "") -> None:
         """Write its configuration."""
         self.config.write_text(
-            f'data = "{self.folder}/{self.name}.npz"\nstate = "{self.state}"\n{more}\n'
+            f'state = "{self.state}"\n{more}\n[data]\npath = "{self.folder}/{self.name}.npz"\n'
             f'[model]\nname = "digits"\n'
             f'[socket]\npath = "{self.socket}"\nowner = "{self.folder}/{self.name}.own"\n{tables}\n'
         )

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sklearn.datasets import load_digits
 
+from covey_server.fleet_keys import make_fleet
 from covey_server.marked import mark_of, marked
 from flower_programs import BIN, environment, free_port, running
 
@@ -47,7 +48,8 @@ learning_rate = 0.1
 DEVICE = """
 unprotected = true
 state = "{folder}/state{index}"
-data = "{folder}/pi{index}.npz"
+[data]
+path = "{folder}/pi{index}.npz"
 [model]
 name = "digits"
 [socket]
@@ -57,9 +59,11 @@ owner = "{folder}/owner{index}.sock"
 
 SERVER = """
 state = "{folder}/server"
-operator = "{folder}/operator"
+operator = "{operator}"
 [superlink]
 port = {port}
+[enrolment]
+port = {enrolment}
 [runs]
 attempts = {attempts}
 """
@@ -71,16 +75,29 @@ class ServingHost:
     Args:
         folder: Of the test.
         attempts: As in server.toml.
+        fleet: Whether the operator's folder is a whole fleet's, or has SuperNodes' keys only.
     """
 
-    def __init__(self, folder: Path, attempts: int = 5) -> None:
+    def __init__(self, folder: Path, attempts: int = 5, *, fleet: bool = False) -> None:
         self.folder = folder
         self.port = free_port()
+        self.enrolment = free_port()
+        self.operator = folder / "keys/operator" if fleet else folder / "operator"
         self.state = folder / "server"
         self.config = folder / "server.toml"
-        self.config.write_text(SERVER.format(folder=folder, port=self.port, attempts=attempts))
+        self.config.write_text(
+            SERVER.format(
+                folder=folder,
+                operator=self.operator,
+                port=self.port,
+                enrolment=self.enrolment,
+                attempts=attempts,
+            )
+        )
         (folder / "home").mkdir()
-        (folder / "operator/nodes").mkdir(parents=True)
+        if fleet:
+            make_fleet(folder / "keys", "pilot", (), 1)
+        (self.operator / "nodes").mkdir(parents=True, exist_ok=True)
         self.serving: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -154,9 +171,9 @@ class ServingHost:
 
 
 @contextmanager
-def serving(folder: Path, attempts: int = 5) -> Iterator[ServingHost]:
+def serving(folder: Path, attempts: int = 5, *, fleet: bool = False) -> Iterator[ServingHost]:
     """A server that is healthy; nothing of it is left at the end."""
-    host = ServingHost(folder, attempts)
+    host = ServingHost(folder, attempts, fleet=fleet)
     host.start()
     try:
         host.wait(host.is_healthy)
@@ -177,7 +194,7 @@ def node_key(host: ServingHost, name: str) -> Path:
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     path.chmod(0o600)
     line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    (host.folder / "operator/nodes" / f"{name}.pub").write_bytes(line + b"\n")
+    (host.operator / "nodes" / f"{name}.pub").write_bytes(line + b"\n")
     return path
 
 

@@ -6,6 +6,9 @@ from typing import Annotated, Final
 import msgspec
 
 from covey.errors import ConfigError
+from covey_client.conditions import Rules
+from covey_client.data_folder import DataTable
+from covey_client.limits import Limits
 from covey_io import settings
 
 PATH: Final = Path("/etc/covey/device.toml")
@@ -49,21 +52,25 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     Attributes:
         model: What it trains.
-        data: Path of the `.npz` file with its examples.
+        data: Where its examples are.
         state: The folder of its keys, claims and budget.
         counter: A file on another storage, such as a second card, that shows if the state was put back.
         unprotected: Lets it answer plans without masks, noise or a policy, for experiments.
         pad_seconds: The time of answers to single-example queries is a multiple of this.
         socket: Where it is asked.
+        when: What the owner lets it do, and when.
+        limits: What training is kept in.
     """
 
     model: ModelChoice
-    data: str
+    data: DataTable
     state: str = "/var/lib/covey"
     counter: str = ""
     unprotected: bool = False
     pad_seconds: Seconds = 5.0
     socket: SocketSettings = SocketSettings()
+    when: Rules = Rules()
+    limits: Limits = Limits()
 
 
 def read(path: Path) -> DeviceFile:

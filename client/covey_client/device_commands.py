@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covey.errors import InputError
-from covey_client import owner_commands
+from covey_client import doctor_command, forget_command, owner_commands
 
 if TYPE_CHECKING:
     from covey.enrolment import Admitted, Asked
@@ -137,6 +137,8 @@ for _name, _line, _command in (
     ("status", "Say what the agent does and what was spent.", owner_commands.status),
     ("pause", "Begin nothing more until resumed.", owner_commands.pause),
     ("resume", "End a pause.", owner_commands.resume),
+    ("doctor", "Check the device, and say what to do.", doctor_command.doctor),
+    ("forget", "Erase recordings, or the whole device.", forget_command.forget),
 ):
     device.command(_name, short_help=_line)(_command)
 

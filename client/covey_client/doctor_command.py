@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from covey_client.checkup import Check, Row
 
-UNITS = ("covey-agent.service", "covey-node.service")
+UNITS = ("covey-agent.service", "covey-supernode.service")
 TRAINING_MB = 1500
 CONFIG = Path("/etc/covey/device.toml")
 
@@ -57,12 +57,13 @@ def checks(config: Path, addresses: list[str], *, worker: bool) -> "Iterator[tup
     """All of them, in the order in which it makes sense to mend things."""
     from covey.errors import ConfigError  # noqa: PLC0415 - as above
     from covey_client.configuration import DeviceFile, ModelChoice, read  # noqa: PLC0415 - as above
+    from covey_client.data_folder import DataTable  # noqa: PLC0415 - as above
 
     yield "configuration", partial(_configuration, config)
     try:
         file = read(config)
     except ConfigError:
-        file = DeviceFile(model=ModelChoice(), data="")  # the usual places
+        file = DeviceFile(model=ModelChoice(), data=DataTable(path=""))  # the usual places
     yield from _machine(Path(file.state), worker=worker)
     yield from _network(Path(file.state), addresses)
     yield from _running(Path(file.socket.path))

@@ -37,7 +37,7 @@ def forget(
 
     file = read(config)
     counter = Path(file.counter) if file.counter else None
-    places = Places(Path(file.data), Path(file.state), counter, (NODE_HOME,))
+    places = Places(Path(file.data.path), Path(file.state), counter, (NODE_HOME,))
     what = f"recordings in {places.data}" + (f", and the device in {places.state}" if everything else "")
     if not yes:
         typer.confirm(f"erase {what}?", abort=True, err=True)

@@ -13,13 +13,17 @@ from types import FrameType
 from typing import Final
 
 from covey.errors import CoveyError, StateError
+from covey_client import scopes
 from covey_client.agent import Agent
 from covey_client.agent_socket import AgentSocket, answering, uids
 from covey_client.budget import FileJournal, MemoryJournal
 from covey_client.claims import FileClaims
+from covey_client.conditions import Conditions
 from covey_client.configuration import PAUSED, DeviceFile, read
+from covey_client.notify import Systemd
 from covey_client.owner_log import to_log
 from covey_client.participant import Participant
+from covey_client.retention import retain
 from covey_client.seeds import SystemSeeds
 from covey_client.status import Observed, telling
 from covey_client.training_child import TrainingChild
@@ -28,6 +32,8 @@ from covey_io.device_keys import read_keys
 from covey_io.lock import held
 
 MOST_STATUS: Final = 600
+HOUR: Final = 3600.0
+LOOK_SECONDS: Final = 10.0
 OWNER_ONLY: Final = 0o600
 ANYBODY: Final = 0o666  # and the kernel's word on who it is
 
@@ -48,8 +54,16 @@ def agent_of(path: Path, file: DeviceFile) -> Agent:
     keys = read_keys(state) if enrolled else None
     counter = Path(file.counter) if file.counter else None
     journal = FileJournal(state / "budget.jsonl", counter) if enrolled else MemoryJournal()
+    conditions = Conditions(file.when, state, str(path))
+    trainer = TrainingChild(
+        command=(sys.executable, "-m", "covey_client.worker", str(path)),
+        log=to_log,
+        limits=file.limits,
+        container=scopes.find(file.limits),
+        strain=conditions.strain,
+    )
     participant = Participant(
-        trainer=TrainingChild((sys.executable, "-m", "covey_client.worker", str(path)), to_log),
+        trainer=trainer,
         log=to_log,
         seeds=SystemSeeds(),
         claims=FileClaims(state / "claims.json"),
@@ -58,7 +72,7 @@ def agent_of(path: Path, file: DeviceFile) -> Agent:
         unprotected=file.unprotected,
         pad_seconds=file.pad_seconds,
     )
-    return Agent(participant, lambda: "", state / PAUSED)
+    return Agent(participant, conditions.hindrance, state / PAUSED)
 
 
 def run(path: Path, stop: threading.Event) -> None:
@@ -93,7 +107,32 @@ def run(path: Path, stop: threading.Event) -> None:
         )
         stack.callback(owners.close)
         to_log(f"listening on {file.socket.path}")
-        stop.wait()
+        look_after(file, agent, stop)
+
+
+def look_after(file: DeviceFile, agent: Agent, stop: threading.Event) -> None:
+    """Tell systemd how it goes, and keep recordings within what their owner allows, until `stop` is set."""
+    systemd, retained = Systemd(), -HOUR
+    systemd.ready("waits")
+    while not stop.wait(min(systemd.beat_seconds or LOOK_SECONDS, LOOK_SECONDS)):
+        systemd.beat(time.monotonic())
+        systemd.says("paused by its owner" if agent.paused() else agent.doing.what)
+        if time.monotonic() - retained >= HOUR:
+            retained = time.monotonic()
+            retain_recordings(file)
+    systemd.stopping()
+
+
+def retain_recordings(file: DeviceFile) -> None:
+    """Remove the oldest recordings where the owner has set a bound; what goes wrong is told and no more."""
+    table = file.data
+    if not (table.keep_days or table.keep_mb):
+        return
+    try:
+        for each in retain(Path(table.path), table.keep_days, table.keep_mb, time.time()):
+            to_log(f"removed {each.recorded.path.name}: {each.why}")
+    except (OSError, CoveyError) as error:
+        to_log(f"recordings could not be removed: {error}")
 
 
 def main() -> None:

@@ -1,9 +1,8 @@
 """Computes answers in a child process: the agent neither imports torch nor dies of what training does."""
 
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any
 
@@ -14,6 +13,8 @@ from covey.encode import Integers
 from covey.errors import PlanRefused, ProtocolError
 from covey.plan import Plan
 from covey_client import frames, working
+from covey_client.limits import Child as Process
+from covey_client.limits import Limits, holding, start
 from covey_client.participant import Log
 from covey_client.working import Go, Prepare, Ready, Refused, Vector
 
@@ -27,10 +28,16 @@ class TrainingChild:
     Attributes:
         command: Starts a worker.
         log: Takes one line for the device's owner.
+        limits: That it is kept in, with all that it starts.
+        container: A command in front of it that makes a cgroup; see `covey_client.scopes`.
+        strain: Why training is held now; empty if it is not.
     """
 
     command: Sequence[str]
     log: Log
+    limits: Limits = field(default_factory=Limits)
+    container: tuple[str, ...] = ()
+    strain: Callable[[], str] = str
 
     @contextmanager
     def prepared(self, plan: Plan, model: Arrays) -> Iterator["Child"]:
@@ -40,24 +47,22 @@ class TrainingChild:
             PlanRefused: The worker says that the plan is not one for this device's model.
             OSError: The worker cannot be started.
         """
-        with subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as process:
-            try:
-                child = Child(process, plan, self.log)
-                said = child.asked(Prepare(plans.to_bytes(plan), model), Ready | Refused)
-                if isinstance(said, Refused):
-                    raise PlanRefused(said.reason)
-                yield child
-            finally:
-                process.kill()
+        with (
+            start(self.command, self.limits, container=self.container) as process,
+            holding(process, self.strain, self.log),
+        ):
+            child = Child(process, plan, self.log)
+            said = child.asked(Prepare(plans.to_bytes(plan), model), Ready | Refused)
+            if isinstance(said, Refused):
+                raise PlanRefused(said.reason)
+            yield child
 
 
 @dataclass(frozen=True)
 class Child:
     """A worker that is ready to answer a plan; see `covey_client.participant.Prepared`."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     plan: Plan
     log: Log
 
@@ -67,7 +72,9 @@ class Child:
             vector: Vector = self.asked(Go(coins), Vector)
             return working.from_vector(vector, self.plan.length)
         except (OSError, ProtocolError) as error:
-            self.log(f"round {self.plan.round}: contributed nothing: the training worker: {error}")
+            self.process.kill()
+            ended = self.process.wait().reason
+            self.log(f"round {self.plan.round}: contributed nothing: the training worker {ended}; {error}")
             return encode.zero(self.plan.parts)
 
     def asked(self, question: Prepare | Go, answer: type | UnionType) -> Any:
@@ -77,8 +84,5 @@ class Child:
             ProtocolError: Something else, or nothing: it died.
             OSError: It is gone.
         """
-        questions, answers = self.process.stdin, self.process.stdout
-        if questions is None or answers is None:
-            raise OSError("no pipe to the worker")
-        frames.write(questions, working.encode(question))
-        return working.decode(frames.read(answers, blame=WORKER), answer)
+        frames.write(self.process.stdin, working.encode(question))
+        return working.decode(frames.read(self.process.stdout, blame=WORKER), answer)

@@ -15,8 +15,8 @@ from covey import plan as plans
 from covey.errors import ProtocolError
 from covey_client import frames, working
 from covey_client.configuration import DeviceFile, read
+from covey_client.data_folder import data_of
 from covey_client.in_process import InProcess
-from covey_client.local_data import FileData
 from covey_client.owner_log import to_log
 from covey_client.working import Go, Prepare, Ready, Refused
 from covey_models.registry import find, from_file
@@ -32,9 +32,8 @@ def device_of(file: DeviceFile) -> Device:
         InputError: No such model.
     """
     model = find(file.model.name) if file.model.name else from_file(Path(file.model.file))
-    path = Path(file.data)
-    data = FileData(path, model.classes, Path(file.state) / f"{path.stem}.split.json")
-    return Device(path.stem, model, data, secrets.randbits(62), to_log)
+    data = data_of(file.data, model.classes, Path(file.state), to_log, "device.toml")
+    return Device(Path(file.data.path).stem, model, data, secrets.randbits(62), to_log)
 
 
 def serve(file: DeviceFile, questions: BinaryIO, answers: BinaryIO) -> None:

@@ -23,7 +23,7 @@ def app() -> typer.Typer:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "device.toml"
-    lines = ['data = "a.npz"', f'state = "{tmp_path}"', "[model]", 'name = "digits"']
+    lines = [f'state = "{tmp_path}"', "[data]", 'path = "a.npz"', "[model]", 'name = "digits"']
     path.write_text("\n".join([*lines, "[socket]", f'path = "{tmp_path}/agent.sock"']) + "\n")
     return path
 

@@ -21,7 +21,9 @@ def app() -> typer.Typer:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "device.toml"
-    path.write_text(f'data = "{tmp_path}/data"\nstate = "{tmp_path}/state"\n[model]\nname = "digits"\n')
+    path.write_text(
+        f'state = "{tmp_path}/state"\n[data]\npath = "{tmp_path}/data"\n[model]\nname = "digits"\n'
+    )
     with Recorder(tmp_path / "data", (1,)) as recorder:
         recorder.append([1], 0)
         recorder.seal()

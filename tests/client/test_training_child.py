@@ -16,6 +16,7 @@ from covey.errors import PlanRefused, ProtocolError
 from covey.plan import Plan
 from covey_client.configuration import read
 from covey_client.in_process import InProcess
+from covey_client.limits import Outcome
 from covey_client.training_child import TrainingChild
 from covey_client.worker import device_of
 from digits_fleet import TRAIN, VALIDATE, crowd, parameters, plan_of, question
@@ -130,7 +131,7 @@ def test_no_worker_is_left(tmp_path: Path) -> None:
     child = TrainingChild((sys.executable, "-c", script), list[str]().append)
     with child.prepared(plan(), to_arrays(parameters())) as prepared:
         process = prepared.process
-    assert process.poll() is not None
+    assert process.wait(10).outcome is Outcome.KILLED
 
 
 def test_the_plan_goes_as_its_bytes() -> None:

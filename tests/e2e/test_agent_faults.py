@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,7 @@ def fleet() -> Iterator[Pilot]:
 
 def run(fleet: Pilot, before: Fault | None = None, after: Fault | None = None) -> RunFolder:
     """One federation, as `flwr run` does it."""
-    config = {
+    config: dict[str, bool | float | int | str] = {
         "federation": str(fleet.folder / "federation.toml"),
         "runs": str(fleet.folder / "runs"),
         "operator": str(fleet.folder / "keys/operator"),
@@ -87,7 +87,7 @@ def check_paid(fleet: Pilot) -> None:
         assert len(sums) <= len(asked)
 
 
-def at(stage: str, act: "list[tuple[Device, int]]") -> Fault:
+def at(stage: str, act: Sequence[tuple[Device, int]]) -> Fault:
     """A signal to some devices, once, before the messages of a stage are sent."""
     done: list[bool] = []
 

@@ -96,7 +96,8 @@ def agent(folder: Path, index: int, own: str) -> tuple[Path, Path]:
     socket_path = folder / f"agent{index}.sock"
     text = f"""
 {own}
-data = "{folder}/pi{index}.npz"
+[data]
+path = "{folder}/pi{index}.npz"
 [model]
 name = "digits"
 [socket]

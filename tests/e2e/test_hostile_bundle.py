@@ -226,7 +226,7 @@ def pushed(folder: Path, bundle: Path, told: dict[str, Any]) -> dict[str, Any]:
             for name, value in told.items()
         )
         with (folder / "flwr.log").open("wb") as log:
-            flwr = [BIN / "flwr", "run", ".", "here", "-c", config]
+            flwr = [str(BIN / "flwr"), "run", ".", "here", "-c", config]
             subprocess.run(
                 flwr, cwd=bundle, env=environment(home), stdout=log, stderr=log, timeout=60, check=True
             )
@@ -282,6 +282,6 @@ def test_the_supernodes_environment_has_no_torch_and_forwards_all_the_same() -> 
     )
     python = node_environment() / "bin/python"
     done = subprocess.run(
-        [*as_user(NODE), python, "-c", check], capture_output=True, text=True, timeout=60, check=False
+        [*as_user(NODE), str(python), "-c", check], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "[None, None]\n", done.stderr
