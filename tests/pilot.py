@@ -23,11 +23,10 @@ from covey.delivery import Refusal, answer, to_bytes
 from covey.ledger.note import Ed25519Signer, read_vkey, signed
 from covey_client import frames
 from covey_client.budget import FileJournal
-from covey_client.flower import REFUSED
 from covey_server.fleet_keys import make_fleet
 from covey_server.fleet_policy import drafted
 from covey_simulations.grid import InProcessGrid
-from covey_strategies.wire import read, reply_message
+from covey_strategies.wire import REFUSED, read, reply_message
 
 MASKED = """
 name = "pilot"

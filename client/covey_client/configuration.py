@@ -47,6 +47,16 @@ class SocketSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: str = "/run/covey/owner.sock"
 
 
+class SessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The stream to the server's session service, over mutual TLS; its certificate is in the state folder.
+
+    Attributes:
+        server: Host and port; empty for none: the SuperNode then brings everything.
+    """
+
+    server: Annotated[str, msgspec.Meta(pattern=r"\A(\S+:[0-9]{1,5})?\Z")] = ""
+
+
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of it.
 
@@ -58,6 +68,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         unprotected: Lets it answer plans without masks, noise or a policy, for experiments.
         pad_seconds: The time of answers to single-example queries is a multiple of this.
         socket: Where it is asked.
+        session: Where it attends.
         when: What the owner lets it do, and when.
         limits: What training is kept in.
     """
@@ -69,6 +80,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     unprotected: bool = False
     pad_seconds: Seconds = 5.0
     socket: SocketSettings = SocketSettings()
+    session: SessionSettings = SessionSettings()
     when: Rules = Rules()
     limits: Limits = Limits()
 

@@ -8,12 +8,10 @@ from flwr.clientapp import ClientApp
 from covey.delivery import CATEGORIES, NOT_SET_UP, STAGES, Delivery
 from covey.errors import ProtocolError
 from covey_client.owner_log import to_log
-from covey_strategies.wire import read, reply_message
+from covey_strategies.wire import REFUSED, read, reply_message
 
 Answerer = Callable[[Delivery, Context], bytes]
 """Gives the bytes of a reply, or raises ProtocolError with what the server may know of why not."""
-
-REFUSED = 1000  # our own reply code, outside Flower's range (flwr.common.constant.ErrorCode)
 
 
 def client_app(answer: Answerer) -> ClientApp:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -96,7 +97,7 @@ def run(path: Path, stop: threading.Event) -> None:
             mode=ANYBODY if file.socket.users else OWNER_ONLY,
         )
         stack.callback(socket.close)
-        observed = Observed(agent, agent.hindrance, lambda: "", time.time())
+        observed = Observed(agent, agent.hindrance, attending(file, agent, stack), time.time())
         owners = AgentSocket(
             Path(file.socket.owner),
             allowed=uids([]),
@@ -108,6 +109,24 @@ def run(path: Path, stop: threading.Event) -> None:
         stack.callback(owners.close)
         to_log(f"listening on {file.socket.path}")
         look_after(file, agent, stop)
+
+
+def attending(file: DeviceFile, agent: Agent, stack: ExitStack) -> Callable[[], str]:
+    """Open the stream to the session service, if there is one; gives what to tell of it.
+
+    Raises:
+        InputError: The device has no certificate.
+    """
+    if not file.session.server:
+        return str
+    from covey_client.session_client import (  # noqa: PLC0415 - gRPC's memory, only where it is used
+        SessionClient,
+        credentials,
+    )
+
+    client = SessionClient(file.session.server, credentials(Path(file.state)), agent.answer, to_log)
+    stack.callback(client.close)
+    return client.state
 
 
 def look_after(file: DeviceFile, agent: Agent, stop: threading.Event) -> None:

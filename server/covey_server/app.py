@@ -6,6 +6,7 @@ The bundle is a manifest only; it names the federation's file and the folder for
     federation = "/etc/covey/federation.toml"
     runs = "/var/lib/covey/runs"
     operator = "/etc/covey/operator"   (masks need it; see covey_server.operator)
+    sessions = "0.0.0.0:9482"          (agents then attend here; Flower only starts the run)
 
 All runs in a folder write to one ledger, `ledger/` in it. A run whose folder has no summary yet is gone on
 with: after a crash, `flwr run` again.
@@ -13,7 +14,8 @@ with: after a crash, `flwr run` again.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,8 @@ from covey_server.operator import newest, read_log, read_operator
 from covey_server.privacy import protection
 from covey_server.release import enter_releases, export, identity, release_keys, signed_package
 from covey_server.run_folder import SHARED_LEDGER, RunFolder
+from covey_server.session_grid import SessionGrid
+from covey_server.sessions import Sessions, SessionServer, certificates
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary, privacy_of
 from covey_strategies.protection import Operator, Protection
@@ -59,8 +63,47 @@ def main(grid: Grid, context: Context) -> None:
     protected = protection_of(file, context)
     with RunFolder(path).locked():
         folder = open_or_create(path, file)
-        with opened(folder.ledger, log_of(protected, context)) as ledger:
-            run(grid, file, folder, ledger, protected, newest=newest_of(protected, context))
+        log = log_of(protected, context)
+        with opened(folder.ledger, log) as ledger, reached(grid, protected, context) as devices:
+            run(devices, file, folder, ledger, protected, newest=newest_of(protected, context))
+
+
+@contextmanager
+def reached(grid: Grid, protected: Protection, context: Context) -> Iterator[Grid]:
+    """How devices are reached: by Flower's messages, or by the session service where the run has an address.
+
+    Raises:
+        InputError: The address is taken, or the operator's folder has no certificates.
+    """
+    address = context.run_config.get("sessions", "")
+    if not isinstance(address, str) or not address:
+        yield grid
+        return
+    folder = Path(_text(context, "operator"))
+    sessions = Sessions(Members(folder, protected.operator or read_operator(folder, policy=False)))
+    server = SessionServer(address, certificates(folder), sessions)
+    try:
+        yield SessionGrid(sessions, grid.run)
+    finally:
+        server.close()
+
+
+class Members:
+    """Names in the newest roster that the fleet's owner signed; one that is half copied changes nothing.
+
+    Args:
+        folder: The operator's.
+        operator: As it was read at the start.
+    """
+
+    def __init__(self, folder: Path, operator: Operator) -> None:
+        self._folder = folder
+        self._operator = operator
+
+    def __call__(self) -> frozenset[str]:
+        """The names now."""
+        self._operator = newest(self._folder, self._operator, _print_line)
+        return frozenset(each.device for each in self._operator.roster.certificates)
 
 
 def newest_of(protected: Protection, context: Context) -> Callable[[Operator], Operator] | None:

@@ -29,6 +29,7 @@ from covey.plan import Plan
 MODEL = "model"
 REQUEST = "request"
 REPLY = "reply"
+REFUSED = 1000  # our own reply code, outside Flower's range (flwr.common.constant.ErrorCode)
 
 
 def to_record(parameters: Parameters) -> ArrayRecord:

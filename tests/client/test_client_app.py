@@ -13,11 +13,10 @@ from agents import agent, listening, short_folder
 from covey.delivery import NOT_SET_UP
 from covey_client.agent import Agent
 from covey_client.app import AGENT, app
-from covey_client.flower import REFUSED
 from covey_client.simulated import ContextMemory
 from covey_simulations.grid import InProcessGrid
 from covey_strategies.asking import Question
-from covey_strategies.wire import read_reply
+from covey_strategies.wire import REFUSED, read_reply
 from digits_fleet import VALIDATE, crowd, question
 from policed_fleet import Run
 

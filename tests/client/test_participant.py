@@ -21,12 +21,11 @@ from covey.plan import PolicyReference
 from covey.secagg.messages import Advert, Advertised, decode, encode
 from covey.secagg.states import Claim, Me
 from covey_client.claims import FileClaims, MemoryClaims
-from covey_client.flower import REFUSED
 from covey_client.participant import Participant
 from covey_io.device_keys import Keys
 from covey_strategies.asking import Question
 from covey_strategies.protection import Operator, Protection
-from covey_strategies.wire import REPLY, read_reply
+from covey_strategies.wire import REFUSED, REPLY, read_reply
 from digits_fleet import (
     ENROLMENT,
     EXPIRES,

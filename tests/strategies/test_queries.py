@@ -20,7 +20,6 @@ from covey.errors import PlanRefused, RoundAborted
 from covey.examples import Examples, LocalData, Standardise
 from covey.plan import Gradient, Plan, Statistics, Task, Train, Unit, Validate
 from covey.stream import Stream
-from covey_client.flower import REFUSED
 from covey_client.participant import Participant
 from covey_client.simulated import simulated_app
 from covey_models.evaluation import evaluate
@@ -38,7 +37,7 @@ from covey_strategies.protection import Protection
 from covey_strategies.queries import gradient, statistics, train, validate
 from covey_strategies.queries.answer import answer, parts, shapes
 from covey_strategies.queries.device import Device, scaled_inputs
-from covey_strategies.wire import read_reply
+from covey_strategies.wire import REFUSED, read_reply
 from digits_fleet import (
     GRADIENT,
     SIZES,

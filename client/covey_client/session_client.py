@@ -1,0 +1,171 @@
+"""The agent's stream to the session service: kept up, and after a break gone on with.
+
+The agent opens it, so that nothing must be let in to the device. It shows the certificate that the fleet's
+owner signed, and believes the server for the authority that it was given when it was admitted. What arrives
+is answered like anything that the SuperNode's ClientApp brings.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from typing import Final
+
+import grpc
+
+from covey import delivery, session
+from covey.delivery import LONGEST_REASON, Answer, Delivery, Refusal
+from covey.errors import InputError, ProtocolError
+from covey.session import Said
+from covey_client.participant import Log
+
+FIRST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 60.0
+CALM_SECONDS: Final = 30.0
+"""A stream that has lasted so long was good: the next wait is short again."""
+
+OPTIONS: Final = (
+    ("grpc.max_receive_message_length", session.FRAME),
+    ("grpc.max_send_message_length", session.FRAME),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.enable_retries", 0),
+)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Of a device; PEM.
+
+    Attributes:
+        authority: Of the fleet.
+        certificate: The device's.
+        key: Its private key. Not shown when printed.
+    """
+
+    authority: bytes
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+
+def credentials(state: Path) -> Credentials:
+    """Of a device's folder.
+
+    Raises:
+        InputError: A file is missing.
+    """
+    try:
+        return Credentials(*((state / name).read_bytes() for name in ("ca.crt", "tls.crt", "tls.key")))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: {(error.strerror or str(error)).lower()}",
+            hint="enrol the device (covey device enrol), or remove [session] from its configuration",
+        ) from error
+
+
+class SessionClient:
+    """A stream that is kept up until it is closed.
+
+    Args:
+        server: Host and port.
+        shown: The device's credentials.
+        answer: Answers a delivery.
+        log: Takes one line for the device's owner.
+        first_wait: Seconds after the first break; twice as long after each, up to a minute, with jitter.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        shown: Credentials,
+        answer: Callable[[Delivery], Answer],
+        log: Log,
+        first_wait: float = FIRST_WAIT,
+    ) -> None:
+        self._server = server
+        self._answer = answer
+        self._log = log
+        self._first_wait = first_wait
+        self._stop = threading.Event()
+        self._state = f"not connected to {server} yet"
+        self._call: grpc.Call | None = None
+        self._credentials = grpc.ssl_channel_credentials(shown.authority, shown.key, shown.certificate)
+        self._thread = threading.Thread(target=self._keep_up, name="session", daemon=True)
+        self._thread.start()
+
+    def state(self) -> str:
+        """For the device's owner, in a line."""
+        return self._state
+
+    def close(self) -> None:
+        """The stream ends; an answer that is being computed is waited for a little."""
+        self._stop.set()
+        call = self._call
+        if call is not None:
+            call.cancel()
+        self._thread.join(timeout=5)
+
+    def _keep_up(self) -> None:
+        wait = self._first_wait
+        while not self._stop.is_set():
+            began = time.monotonic()
+            why = self._attend()
+            if self._stop.is_set():
+                return
+            if time.monotonic() - began > CALM_SECONDS:
+                wait = self._first_wait
+            self._says(f"not connected to {self._server}: {why}")
+            self._stop.wait(wait * (0.5 + random.random() / 2))  # so that a fleet does not come at once
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _attend(self) -> str:
+        """One stream to its end; says why it ended."""
+        outgoing: Queue[bytes | None] = Queue()
+        path = f"/{session.SERVICE}/{session.METHOD}"
+        try:
+            with grpc.secure_channel(self._server, self._credentials, OPTIONS) as channel:
+                grpc.channel_ready_future(channel).result(timeout=LONGEST_WAIT)
+                call = channel.stream_stream(path)(_until_none(outgoing))
+                self._call = call
+                self._says(f"connected to {self._server}")
+                for data in call:
+                    outgoing.put(session.encode(self._said(data)))
+                return "the server ended the stream"
+        except grpc.FutureTimeoutError:
+            return "no answer, or a certificate that does not hold"
+        except grpc.RpcError as error:
+            return _reason(error)
+        except ProtocolError as error:
+            return error.message
+        finally:
+            self._call = None
+            outgoing.put(None)
+
+    def _said(self, data: bytes) -> Said:
+        """The answer to one frame."""
+        asked = session.ask(data)
+        try:
+            answer = self._answer(delivery.delivery(asked.delivery))
+        except ProtocolError as error:
+            answer = Refusal(error.message[:LONGEST_REASON])
+        return Said(asked.ticket, delivery.to_bytes(answer))
+
+    def _says(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._log(f"session: {state}")
+
+
+def _reason(error: grpc.RpcError) -> str:
+    code = error.code().name.lower().replace("_", " ") if isinstance(error, grpc.Call) else "broken"
+    details = error.details() if isinstance(error, grpc.Call) else ""
+    return " ".join(f"{code}: {details or 'no details'}".split())[:LONGEST_REASON]
+
+
+def _until_none(queue: "Queue[bytes | None]") -> Iterator[bytes]:
+    while (frame := queue.get()) is not None:
+        yield frame
