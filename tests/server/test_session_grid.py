@@ -309,7 +309,7 @@ def says(service: Service, name: str, data: bytes) -> grpc.StatusCode | None:
                 pass
         except grpc.RpcError as error:
             outgoing.put(None)
-            return None if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED else error.code()  # type: ignore[attr-defined]
+            return None if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED else error.code()
     return grpc.StatusCode.OK
 
 
