@@ -13,6 +13,10 @@ import pytest
 
 from covey.ledger.entries import AnyEntry, Sets
 from covey.planner.cohort import Assumptions, cohort_for
+from covey_client import conditions
+from covey_client.configuration import DeviceFile
+from covey_client.csv_windows import CsvSchema
+from covey_client.data_folder import DataTable
 from covey_io import settings
 from covey_server.privacy import protection
 from covey_server.settings import FederationFile
@@ -64,6 +68,16 @@ def test_click_is_held_where_typer_describes_arguments() -> None:
 def test_the_configuration_page_has_every_key() -> None:
     page = (ROOT / "docs/configuration.md").read_text("utf-8")
     assert not [key for key in keys(SimulationFile) if f"`{key}`" not in page]
+
+
+def test_the_device_page_has_every_key_and_its_example_is_one() -> None:
+    page = (ROOT / "docs/device.md").read_text("utf-8")
+    found = keys(DeviceFile) | keys(CsvSchema) | keys(DataTable)
+    tables = {"model", "data", "socket", "session", "when", "limits", "csv"}
+    assert not [key for key in found - tables if f"`{key}`" not in page]
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    file = settings.convert(tomllib.loads(text), DeviceFile, "docs/device.md")
+    assert conditions.check(file.when, "docs/device.md")
 
 
 def test_the_runs_page_has_every_key_of_the_summary() -> None:
