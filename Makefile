@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 JOBS ?= 2
 
-.PHONY: help demo test test-kill test-long check lint types floors format clean
+.PHONY: help demo test test-kill test-fleet test-long check lint types floors format clean
 
 help:
 	@echo "make demo       install what it needs, train twenty devices with and without noise, print the report's path (minutes)"
 	@echo "make test       install what it needs, run the tests (minutes)"
 	@echo "make test-kill  real runs and the demo killed at random times, and resumed (minutes)"
+	@echo "make test-fleet real agents killed, frozen, cut off and attacked (minutes; some of it as root)"
 	@echo "make test-long  the slow tests too"
 	@echo "make check      formatting, lint, types, import floors, tests"
 	@echo "make format     let ruff rewrite"
@@ -38,7 +39,11 @@ test: $(VENV)/.dev
 
 # The share of the slow tests that continuous integration runs: kills of real processes, some minutes.
 test-kill: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_crash.py tests/e2e/test_hostile_bundle.py tests/e2e/test_agent_faults.py
+	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_crash.py
+
+# Real agents under users of their own, in networks of their own, that are killed, frozen, cut off and attacked.
+test-fleet: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_hostile_bundle.py tests/e2e/test_agent_faults.py tests/e2e/test_network_faults.py $(FLEET)
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)

@@ -188,13 +188,23 @@ class Pilot:
 
 
 @contextmanager
-def pilot(folder: Path, devices: int, federation: str, *, spare: int = 0) -> Iterator[Pilot]:
-    """Keys, data, a policy and configurations; agents are not started, and are gone at the end."""
+def pilot(
+    folder: Path, devices: int, federation: str, *, spare: int = 0, hosts: Sequence[str] = ("localhost",)
+) -> Iterator[Pilot]:
+    """Keys, data, a policy and configurations; agents are not started, and are gone at the end.
+
+    Args:
+        folder: Of everything.
+        devices: How many.
+        federation: Its file.
+        spare: Sums to spare in the policy.
+        hosts: Names and addresses in the server's certificate.
+    """
     names = [f"pi{index:02d}" for index in range(devices)]
     save_digits(folder, devices)
     for index, name in enumerate(names):
         (folder / f"pi{index}.npz").rename(folder / f"{name}.npz")
-    make_fleet(folder / "keys", "pilot", names, 2)
+    make_fleet(folder / "keys", "pilot", names, 2, hosts=hosts)
     (folder / "federation.toml").write_text(federation)
     agree(folder, spare=spare)
     made = Pilot(folder, {node: Device(name, folder) for node, name in enumerate(names, start=2)})
