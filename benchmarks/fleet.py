@@ -23,13 +23,12 @@ import numpy as np
 import psutil
 from flwr.app import Context, Message, RecordDict
 
-from covey.delivery import Delivery, to_bytes
 from covey_client.status import ask
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import app
 from covey_server.session_grid import SessionGrid
-from covey_server.sessions import Sessions
+from covey_server.sessions import Sessions, Stream
 from covey_simulations.grid import InProcessGrid
 from pilot import Pilot, pilot
 
@@ -64,15 +63,15 @@ class Counted(Sessions):
         self.up: Counter[str] = Counter()
         made.append(self)
 
-    def ask(self, device: str, asked: Delivery) -> bytes:
+    def ask(self, device: str, asked: bytes) -> bytes:
         """See `Sessions`."""
-        self.down[device] += len(to_bytes(asked))
+        self.down[device] += len(asked)
         return super().ask(device, asked)
 
-    def heard(self, device: str, data: bytes) -> None:
+    def heard(self, stream: Stream, data: bytes) -> None:
         """See `Sessions`."""
-        self.up[device] += len(data)
-        super().heard(device, data)
+        self.up[stream.device] += len(data)
+        super().heard(stream, data)
 
 
 class Timed(SessionGrid):

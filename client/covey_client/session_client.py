@@ -19,13 +19,15 @@ import grpc
 from covey import delivery, session
 from covey.delivery import LONGEST_REASON, Answer, Delivery, Refusal
 from covey.errors import InputError, ProtocolError
-from covey.session import Said
+from covey.session import Joining
 from covey_client.participant import Log
 
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
 CALM_SECONDS: Final = 30.0
 """A stream that has lasted so long was good: the next wait is short again."""
+
+LOOK_SECONDS: Final = 0.2
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", session.FRAME),
@@ -92,14 +94,18 @@ class SessionClient:
         self._first_wait = first_wait
         self._stop = threading.Event()
         self._state = f"not connected to {server} yet"
+        self._since = time.time()
+        self._broke = ""
         self._call: grpc.Call | None = None
         self._credentials = grpc.ssl_channel_credentials(shown.authority, shown.key, shown.certificate)
         self._thread = threading.Thread(target=self._keep_up, name="session", daemon=True)
         self._thread.start()
 
     def state(self) -> str:
-        """For the device's owner, in a line."""
-        return self._state
+        """For the device's owner, in a line: how it stands, since when, and what broke it last."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._since))
+        broke = f"; before that: {self._broke}" if self._broke and self._broke not in self._state else ""
+        return f"{self._state}, since {since}{broke}"
 
     def close(self) -> None:
         """The stream ends; an answer that is being computed is waited for a little."""
@@ -118,6 +124,7 @@ class SessionClient:
                 return
             if time.monotonic() - began > CALM_SECONDS:
                 wait = self._first_wait
+            self._broke = why
             self._says(f"not connected to {self._server}: {why}")
             self._stop.wait(wait * (0.5 + random.random() / 2))  # so that a fleet does not come at once
             wait = min(2 * wait, LONGEST_WAIT)
@@ -128,12 +135,13 @@ class SessionClient:
         path = f"/{session.SERVICE}/{session.METHOD}"
         try:
             with grpc.secure_channel(self._server, self._credentials, OPTIONS) as channel:
-                grpc.channel_ready_future(channel).result(timeout=LONGEST_WAIT)
+                self._wait_until_ready(channel)
                 call = channel.stream_stream(path)(_until_none(outgoing))
                 self._call = call
+                if self._stop.is_set():
+                    call.cancel()
                 self._says(f"connected to {self._server}")
-                for data in call:
-                    outgoing.put(session.encode(self._said(data)))
+                self._answer_all(call, outgoing)
                 return "the server ended the stream"
         except grpc.FutureTimeoutError:
             return "no answer, or a certificate that does not hold"
@@ -141,22 +149,45 @@ class SessionClient:
             return _reason(error)
         except ProtocolError as error:
             return error.message
+        except Exception as error:  # noqa: BLE001 - the stream is kept up, whatever became of this one
+            return f"{type(error).__name__}: {error}"[:LONGEST_REASON]
         finally:
             self._call = None
             outgoing.put(None)
 
-    def _said(self, data: bytes) -> Said:
-        """The answer to one frame."""
-        asked = session.ask(data)
+    def _wait_until_ready(self, channel: grpc.Channel) -> None:
+        """Until there is a connection, for a minute at most, and no longer than this client is wanted."""
+        ready = grpc.channel_ready_future(channel)
+        deadline = time.monotonic() + LONGEST_WAIT
+        while True:
+            try:
+                ready.result(timeout=LOOK_SECONDS)
+            except grpc.FutureTimeoutError:
+                if self._stop.is_set() or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def _answer_all(self, call: Iterator[bytes], outgoing: "Queue[bytes | None]") -> None:
+        """Whatever is asked on a stream, one after the other."""
+        joining = Joining("server")
+        for data in call:
+            piece = session.ask(data)
+            asked = joining.add(piece)
+            if asked is not None:
+                for frame in session.says(piece.ticket, self._answered(asked)):
+                    outgoing.put(frame)
+
+    def _answered(self, asked: bytes) -> bytes:
         try:
-            answer = self._answer(delivery.delivery(asked.delivery))
+            answer = self._answer(delivery.delivery(asked))
         except ProtocolError as error:
             answer = Refusal(error.message[:LONGEST_REASON])
-        return Said(asked.ticket, delivery.to_bytes(answer))
+        return delivery.to_bytes(answer)
 
     def _says(self, state: str) -> None:
         if state != self._state:
-            self._state = state
+            self._state, self._since = state, time.time()
             self._log(f"session: {state}")
 
 

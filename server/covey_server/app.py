@@ -6,7 +6,8 @@ The bundle is a manifest only; it names the federation's file and the folder for
     federation = "/etc/covey/federation.toml"
     runs = "/var/lib/covey/runs"
     operator = "/etc/covey/operator"   (masks need it; see covey_server.operator)
-    sessions = "0.0.0.0:9482"          (agents then attend here; Flower only starts the run)
+    sessions = "0.0.0.0:9482"          (agents attend here)
+    nodes = "/var/lib/…/nodes.json"    (whose SuperNode is which; those that do not attend go by Flower)
 
 All runs in a folder write to one ledger, `ledger/` in it. A run whose folder has no summary yet is gone on
 with: after a crash, `flwr run` again.
@@ -33,6 +34,7 @@ from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
+from covey_server.flower_way import FlowerWay, registered
 from covey_server.ledger_writer import LedgerWriter, Log
 from covey_server.ledgers import opened
 from covey_server.operator import newest, read_log, read_operator
@@ -40,7 +42,8 @@ from covey_server.privacy import protection
 from covey_server.release import enter_releases, export, identity, release_keys, signed_package
 from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.session_grid import SessionGrid
-from covey_server.sessions import Sessions, SessionServer, certificates
+from covey_server.session_server import SessionServer, certificates
+from covey_server.sessions import Sessions
 from covey_server.settings import FederationFile
 from covey_server.summary import Summary, privacy_of
 from covey_strategies.protection import Operator, Protection
@@ -70,7 +73,9 @@ def main(grid: Grid, context: Context) -> None:
 
 @contextmanager
 def reached(grid: Grid, protected: Protection, context: Context) -> Iterator[Grid]:
-    """How devices are reached: by Flower's messages, or by the session service where the run has an address.
+    """How devices are reached: by Flower's messages, by the session service, or by both.
+
+    By both only where it is known whose SuperNode is which: else a device could be asked twice, as two.
 
     Raises:
         InputError: The address is taken, or the operator's folder has no certificates.
@@ -83,9 +88,15 @@ def reached(grid: Grid, protected: Protection, context: Context) -> Iterator[Gri
     sessions = Sessions(Members(folder, protected.operator or read_operator(folder, policy=False)))
     server = SessionServer(address, certificates(folder), sessions)
     try:
-        yield SessionGrid(sessions, grid.run)
+        yield SessionGrid(sessions, grid.run, flower_way(grid, context))
     finally:
         server.close()
+
+
+def flower_way(grid: Grid, context: Context) -> FlowerWay | None:
+    """To devices that do not attend; None where nobody wrote down whose SuperNode is which."""
+    book = context.run_config.get("nodes", "")
+    return FlowerWay(grid, registered(Path(book))) if isinstance(book, str) and book else None
 
 
 class Members:

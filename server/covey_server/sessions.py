@@ -1,44 +1,38 @@
-"""The session service: agents attend over mutual TLS, and a stage takes as long as the network does.
+"""Who attends the session service, and what is being asked; apart from gRPC.
 
-One bidirectional gRPC stream a device, opened by the device, so that no router in between must let anything
-in. The name in the client certificate says who attends; only who is in the roster may, and who leaves it is
-cut off at the next question. What was asked and not answered waits for a device that comes back; what it
-answers twice, or under a ticket of another device's, counts for nothing.
+Only who is in the roster may attend, and who leaves it is cut off at the next question. What was asked and
+not answered waits for a device that comes back; what it answers twice, or under a ticket of another device's,
+counts for nothing.
+
+What a device can hold of the server's is its newest stream, with one piece on its way, and an answer that it
+was asked for, up to that question's end.
 """
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import Any, Final
-
-import grpc
+from typing import Final
 
 from covey import delivery, session
-from covey.delivery import Answer, Delivery
-from covey.errors import InputError, ProtocolError
-from covey.session import Ask
+from covey.delivery import MAX_BYTES, Answer
+from covey.errors import ProtocolError
+from covey.session import Joining
 
-MOST_STREAMS: Final = 1000
 MOST_WAITING: Final = 8
-"""Frames that wait for a device that does not read; one sum needs one."""
-
-OPTIONS: Final = (
-    ("grpc.max_receive_message_length", session.FRAME),
-    ("grpc.max_send_message_length", session.FRAME),
-    ("grpc.keepalive_time_ms", 30_000),  # below what routers forget an idle connection after
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.so_reuseport", 0),  # two runs on one address are an error, not a lottery
-)
+"""Questions that wait for a device that does not read; one sum needs one."""
 
 Members = Callable[[], frozenset[str]]
 """Names in the roster now."""
+
+Asked = tuple[bytes, bytes]
+"""A ticket, and what is asked under it."""
+
+
+def _nothing() -> None:
+    return
 
 
 @dataclass(eq=False)
@@ -47,11 +41,28 @@ class Stream:
 
     Attributes:
         device: Its name.
-        frames: On their way to it; None ends the stream.
+        cut: Ends it on the wire, whether or not the device reads.
+        asked: On its way to the device; None ends the stream.
+        joining: What the device is saying.
+        gone: Whether it has ended on the wire.
     """
 
     device: str
-    frames: "Queue[bytes | None]" = field(default_factory=lambda: Queue(MOST_WAITING))
+    cut: Callable[[], None] = _nothing
+    asked: "Queue[Asked | None]" = field(default_factory=lambda: Queue(MOST_WAITING))
+    joining: Joining = field(init=False)
+    gone: bool = False
+
+    def __post_init__(self) -> None:
+        self.joining = Joining(self.device)
+
+    def end(self) -> None:
+        """Nothing more is asked on it."""
+        with suppress(Empty):
+            while self.asked.full():
+                self.asked.get_nowait()
+        with suppress(Full):
+            self.asked.put_nowait(None)
 
 
 class Sessions:
@@ -69,186 +80,119 @@ class Sessions:
         self._said: dict[bytes, Answer] = {}
 
     def attending(self) -> list[str]:
-        """Devices with a stream that are in the roster, sorted."""
+        """Devices with a stream that are in the roster, sorted; any other is cut off."""
         members = self._members()
         with self._changed:
             for device in self._streams.keys() - members:
-                self._end(self._streams.pop(device))
+                self._cut(self._streams.pop(device))
             return sorted(self._streams)
 
-    def ask(self, device: str, asked: Delivery) -> bytes:
-        """Ask a device, now or when it comes back; gives the ticket."""
-        ticket = secrets.token_bytes(session.TICKET)
-        frame = session.encode(Ask(ticket, delivery.to_bytes(asked)))
+    def attends(self, device: str) -> bool:
+        """Whether it has a stream."""
         with self._changed:
-            self._asked[ticket] = device, frame
+            return device in self._streams
+
+    def ask(self, device: str, asked: bytes) -> bytes:
+        """Ask a device, now or when it comes back, until `forget`; gives the ticket.
+
+        Args:
+            device: Its name.
+            asked: A delivery; the same bytes for many devices are held once.
+
+        Raises:
+            ProtocolError: Too long for any device to read.
+        """
+        if len(asked) > MAX_BYTES:
+            raise ProtocolError(f"a message of {len(asked)} bytes, at most {MAX_BYTES}", blame="local")
+        ticket = secrets.token_bytes(session.TICKET)
+        with self._changed:
+            self._asked[ticket] = device, asked
             if device in self._streams:
-                self._send(self._streams[device], frame)
+                self._send(self._streams[device], ticket)
         return ticket
 
-    def answers(self, tickets: list[bytes], seconds: float | None) -> dict[bytes, Answer]:
-        """What was said to these, once all have or the time is over; later answers are dropped."""
+    def answers(self, tickets: Iterable[bytes], seconds: float | None) -> dict[bytes, Answer]:
+        """What was said to these, once all have been answered or the time is over."""
+        wanted = list(tickets)
         with self._changed:
-            self._changed.wait_for(lambda: all(each in self._said for each in tickets), seconds)
-            for each in tickets:
-                self._asked.pop(each, None)
-            return {each: self._said.pop(each) for each in tickets if each in self._said}
+            self._changed.wait_for(lambda: all(each in self._said for each in wanted), seconds)
+            return {each: self._said[each] for each in wanted if each in self._said}
 
-    def attend(self, device: str) -> Stream:
+    def forget(self, tickets: Iterable[bytes]) -> None:
+        """These are not asked any more; what is still said to them, or half said, is dropped."""
+        with self._changed:
+            for each in tickets:
+                device, _ = self._asked.pop(each, ("", b""))
+                self._said.pop(each, None)
+                stream = self._streams.get(device)
+                if stream is not None and stream.joining.ticket == each:
+                    stream.joining.forget()
+
+    def is_asked(self, ticket: bytes) -> bool:
+        """Whether it waits for an answer."""
+        with self._changed:
+            return ticket in self._asked and ticket not in self._said
+
+    def attend(self, stream: Stream) -> None:
         """A device comes, perhaps again: its newest stream is the one that counts.
 
         Raises:
             ProtocolError: It is not in the roster.
         """
+        device = stream.device
         if device not in self._members():
             raise ProtocolError(f"{device!r} is not in the roster", blame=device)
-        stream = Stream(device)
         with self._changed:
+            if stream.gone:
+                return
             if device in self._streams:
-                self._end(self._streams[device])
+                self._cut(self._streams[device])
             self._streams[device] = stream
-            for name, frame in self._asked.values():
-                if name == device:
-                    self._send(stream, frame)
+            for ticket, (name, _) in self._asked.items():
+                if name == device and ticket not in self._said:
+                    self._send(stream, ticket)
             self._changed.notify_all()
-        return stream
 
     def leave(self, stream: Stream) -> None:
         """A stream has ended."""
         with self._changed:
+            stream.gone = True
             if self._streams.get(stream.device) is stream:
                 del self._streams[stream.device]
-            self._end(stream)
+            stream.joining.forget()
+            stream.end()
 
-    def heard(self, device: str, data: bytes) -> None:
-        """A device said something; under a ticket that is not its own it counts for nothing.
+    def heard(self, stream: Stream, data: bytes) -> None:
+        """A device said something; under a ticket that is not its own it counts for nothing, and is not kept.
 
         Raises:
             ProtocolError: Malformed.
         """
-        found = session.said(data, blame=device)
+        piece = session.said(data, blame=stream.device)
         with self._changed:
-            asked = self._asked.get(found.ticket)
-            if asked is None or asked[0] != device or found.ticket in self._said:
+            device, _ = self._asked.get(piece.ticket, ("", b""))
+            current = self._streams.get(stream.device) is stream
+            if not current or device != stream.device or piece.ticket in self._said:
                 return
-            self._said[found.ticket] = delivery.answer(found.answer, blame=device)
-            self._changed.notify_all()
+            whole = stream.joining.add(piece)
+            if whole is not None:
+                self._said[piece.ticket] = delivery.answer(whole, blame=stream.device)
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Everybody is sent away."""
         with self._changed:
             for each in self._streams.values():
-                self._end(each)
+                each.end()
             self._streams.clear()
 
-    def _send(self, stream: Stream, frame: bytes) -> None:
+    def _send(self, stream: Stream, ticket: bytes) -> None:
         try:
-            stream.frames.put_nowait(frame)
+            stream.asked.put_nowait((ticket, self._asked[ticket][1]))
         except Full:  # it does not read: what it has not seen waits until it comes back
-            del self._streams[stream.device]
-            self._end(stream)
+            self._streams.pop(stream.device, None)
+            self._cut(stream)
 
-    def _end(self, stream: Stream) -> None:
-        with suppress(Empty):
-            while stream.frames.full():
-                stream.frames.get_nowait()
-        with suppress(Full):
-            stream.frames.put_nowait(None)
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """What the service shows, and whom it believes; PEM.
-
-    Attributes:
-        certificate: The server's.
-        key: Its private key. Not shown when printed.
-        authority: That signed the devices' certificates.
-    """
-
-    certificate: bytes
-    key: bytes = field(repr=False)
-    authority: bytes
-
-
-def certificates(operator: Path) -> Certificates:
-    """Of the operator's folder.
-
-    Raises:
-        InputError: A file is missing.
-    """
-    try:
-        shown, key, authority = ((operator / name).read_bytes() for name in ("tls.crt", "tls.key", "ca.crt"))
-    except OSError as error:
-        raise InputError(
-            f"{error.filename}: {(error.strerror or str(error)).lower()}",
-            hint="the session service needs what `covey fleet init` made for the server's host",
-        ) from error
-    return Certificates(shown, key, authority)
-
-
-class SessionServer:
-    """The service on an address, until it is closed.
-
-    Args:
-        address: Host and port; port 0 for any.
-        shown: Certificates.
-        sessions: Who attends.
-
-    Raises:
-        InputError: The address is taken, or cannot be listened on.
-    """
-
-    def __init__(self, address: str, shown: Certificates, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._server = grpc.server(
-            ThreadPoolExecutor(MOST_STREAMS, thread_name_prefix="session"),
-            options=OPTIONS,
-            maximum_concurrent_rpcs=MOST_STREAMS,
-        )
-        attend = grpc.stream_stream_rpc_method_handler(self._attend)
-        handlers = {session.METHOD: attend}
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(session.SERVICE, handlers),)
-        )
-        credentials = grpc.ssl_server_credentials(
-            [(shown.key, shown.certificate)], shown.authority, require_client_auth=True
-        )
-        try:
-            self.port = self._server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise InputError(
-                f"sessions cannot listen on {address}", hint="is another run going on? name another port"
-            ) from error
-        self._server.start()
-
-    def close(self) -> None:
-        """All streams end."""
-        self._sessions.close()
-        self._server.stop(1).wait()
-
-    def _attend(self, said: Iterator[bytes], context: Any) -> Iterator[bytes]:
-        names = context.auth_context().get("x509_common_name", [])
-        device = names[0].decode("utf-8", "replace") if len(names) == 1 else ""
-        try:
-            stream = self._sessions.attend(device)
-        except ProtocolError as error:
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message)
-            return
-        reader = threading.Thread(target=self._hear, args=(stream, said, context), daemon=True)
-        context.add_callback(lambda: self._sessions.leave(stream))
-        reader.start()
-        while (frame := stream.frames.get()) is not None:
-            yield frame
-
-    def _hear(self, stream: Stream, said: Iterator[bytes], context: Any) -> None:
-        """What a device says; whatever is no answer ends its stream."""
-        try:
-            for data in said:
-                self._sessions.heard(stream.device, data)
-        except ProtocolError:
-            context.cancel()
-        except Exception:  # noqa: BLE001 - gRPC raises whatever ended the stream, which `leave` is told of
-            return
-        finally:
-            self._sessions.leave(stream)
+    def _cut(self, stream: Stream) -> None:
+        stream.end()
+        stream.cut()

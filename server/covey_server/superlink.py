@@ -22,6 +22,7 @@ from covey_io import durable
 from covey_server.fleet_ca import new_authority
 from covey_server.key_files import new_p256, write_private
 from covey_server.marked import mark_of, marked
+from covey_server.nodes import BOOK
 from covey_server.server_file import ServerFile, StateFolder
 from covey_server.supervision import Program
 
@@ -124,7 +125,7 @@ def run_command(file: ServerFile, federation: Path) -> tuple[str, ...]:
     folder = file.folder
     values = {"federation": str(federation), "runs": str(folder.runs), "operator": file.operator}
     if file.sessions.address:
-        values["sessions"] = file.sessions.address
+        values |= {"sessions": file.sessions.address, "nodes": str(folder.superlink / BOOK)}
     config = " ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
     return (_own("flwr"), "run", str(folder.bundle), CONNECTION, "--stream", "-c", config)
 
