@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Installs a Covey device: two users, two environments, two systemd units. Says what it changes; run again, it
+# changes nothing. Starts nothing: the device must be enrolled first.
+#
+#   client/deploy/install.sh                     the agent and the SuperNode, covey from the package index
+#   client/deploy/install.sh --wheel FILE.whl    covey from a wheel
+#   client/deploy/install.sh --dry-run           say what would be changed
+#   client/deploy/install.sh --uninstall         units, environments, users; what the device never forgets stays
+#   client/deploy/install.sh --uninstall --purge that as well
+#   --root DIR                                   in a folder, to look at; makes no users
+#   --no-packages                                no environments
+#   --python FILE                                another Python than /usr/bin/python3
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root="" wheel="" python=/usr/bin/python3 dry=0 packages=1 uninstall=0 purge=0
+
+fail() { # message, what to do
+  echo "install.sh: $1" >&2
+  echo "  $2" >&2
+  exit 1
+}
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --root | --wheel | --python)
+      [ $# -ge 2 ] || fail "$1 needs a value" "install.sh --help"
+      printf -v "${1#--}" '%s' "$2"
+      shift
+      ;;
+    --dry-run) dry=1 ;;
+    --no-packages) packages=0 ;;
+    --uninstall) uninstall=1 ;;
+    --purge) purge=1 ;;
+    -h | --help)
+      sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//'
+      exit 0
+      ;;
+    *) fail "$1: no such option" "install.sh --help" ;;
+  esac
+  shift
+done
+
+changed=0
+act() { # words for the owner, then the command
+  echo "$1"
+  changed=1
+  shift
+  [ "$dry" = 1 ] || "$@"
+}
+have_user() { [ -z "$root" ] && id "$1" >/dev/null 2>&1; }
+
+check() {
+  [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "only root may install" "sudo $0"
+  [ "$(getconf LONG_BIT)" = 64 ] || fail "a 32-bit system: there are no packages for it" "install 64-bit Raspberry Pi OS"
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    fail "$python is no Python 3.11 or newer" "Debian 12 and Raspberry Pi OS have one; or give --python FILE"
+  "$python" -c 'import venv, ensurepip' 2>/dev/null || [ "$packages" = 0 ] ||
+    fail "$python has no venv" "apt install python3-venv"
+  [ -n "$root" ] || command -v systemctl >/dev/null || fail "no systemd" "run the agent by what starts your services"
+  local memory free
+  memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
+  [ "$memory" -ge 900 ] || echo "note: $memory MB of memory; training wants 1000"
+  mkdir -p "${root:-/}"
+  free=$(df -Pm "${root:-/opt}" | awk 'NR == 2 {print $4}')
+  [ "$packages" = 0 ] || [ "$free" -ge 4000 ] || fail "$free MB free, the environments want 4000" "make room"
+}
+
+user() { # name, home
+  [ -n "$root" ] || have_user "$1" || act "user $1" useradd --system --home-dir "$2" --shell /usr/sbin/nologin "$1"
+}
+folder() { # path, mode, owner
+  local path="$root$1"
+  [ -d "$path" ] && [ "$(stat -c %a "$path")" = "$2" ] && return
+  act "folder $1, mode $2" install -d -m "$2" "$path"
+  [ "$dry" = 1 ] || [ -n "$root" ] || chown "$3:$3" "$path"
+}
+file() { # from, to, mode
+  cmp -s "$1" "$root$2" || act "file $2" install -D -m "$3" "$1" "$root$2"
+}
+environment() { # path, extra
+  local path="$root$1" what="covey[$2]"
+  [ "$packages" = 1 ] || return 0
+  [ -z "$wheel" ] || what="$wheel[$2]"
+  local mark="$path/.covey-installed" wanted
+  wanted="$what $(sha256sum "$here/../../constraints.txt" ${wheel:+"$wheel"} | sha256sum | cut -c1-16)"
+  [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ] && return
+  act "environment $1: $what, which takes some minutes" made "$path" "$what" "$mark" "$wanted"
+}
+made() {
+  "$python" -m venv "$1"
+  "$1/bin/pip" install --disable-pip-version-check --quiet --constraint "$here/../../constraints.txt" "$2"
+  echo "$4" >"$3"
+}
+reload() { [ -n "$root" ] || systemctl daemon-reload; }
+
+install_all() {
+  check
+  user covey /var/lib/covey
+  user covey-node /var/lib/covey-node
+  folder /etc/covey 755 root
+  folder /var/lib/covey 700 covey
+  folder /var/lib/covey-data 750 covey
+  folder /var/lib/covey-node 700 covey-node
+  environment /opt/covey device
+  environment /opt/covey-node node
+  for unit in covey-agent covey-supernode; do file "$here/$unit.service" "/etc/systemd/system/$unit.service" 644; done
+  file "$here/device.toml.example" /etc/covey/device.toml.example 644
+  if [ "$changed" = 0 ]; then
+    echo "nothing to change"
+    return
+  fi
+  [ "$dry" = 1 ] || reload
+  cat <<'NEXT'
+next, as the agent's user, with a token from the fleet's owner:
+  sudo -u covey /opt/covey/bin/covey device enrol --server URL --token-file TOKEN --name NAME
+  cp /etc/covey/device.toml.example /etc/covey/device.toml     and change it
+  systemctl enable --now covey-agent
+and, unless the device attends the session service, the SuperNode:
+  install -o covey-node -g covey-node -m 600 /var/lib/covey/node.key /var/lib/covey/ca.crt /var/lib/covey-node
+  echo COVEY_SUPERLINK=HOST:443 > /etc/covey/supernode.env
+  systemctl enable --now covey-supernode
+  covey device doctor
+NEXT
+}
+
+uninstall_all() {
+  [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "only root may uninstall" "sudo $0 --uninstall"
+  for unit in covey-supernode covey-agent; do
+    local path="$root/etc/systemd/system/$unit.service"
+    [ -e "$path" ] || continue
+    [ -n "$root" ] || systemctl disable --now "$unit" >/dev/null 2>&1 || true
+    act "no unit $unit" rm -f "$path"
+  done
+  local gone=(/opt/covey /opt/covey-node /var/lib/covey-node /etc/covey/device.toml.example)
+  [ "$purge" = 0 ] || gone+=(/var/lib/covey /var/lib/covey-data /etc/covey)
+  for path in "${gone[@]}"; do
+    [ ! -e "$root$path" ] || act "no $path" rm -rf "$root$path"
+  done
+  [ -n "$root" ] || for name in covey-node covey; do
+    ! have_user "$name" || { [ "$name" = covey ] && [ "$purge" = 0 ]; } || act "no user $name" userdel "$name"
+  done
+  [ "$changed" = 1 ] || echo "nothing to change"
+  [ "$dry" = 1 ] || reload
+  [ "$purge" = 1 ] || echo "kept: /var/lib/covey (keys, budget, claims), /var/lib/covey-data, /etc/covey; --purge removes them"
+}
+
+if [ "$uninstall" = 1 ]; then uninstall_all; else install_all; fi
