@@ -109,9 +109,9 @@ def check(made: World, sums: int) -> None:
         assert set(spent) <= asked
         assert not device.budget.locked
     keys = made.fleet.folder / "keys"
-    words = ("--enrolment", keys / "operator/enrolment.pub", "--witnessed", keys / "witness")
     covey = Path(sys.executable).with_name("covey")
-    audit = [covey, "audit", folder.path, "--reviewer", keys / "reviewer/reviewer.vkey", *words]
+    audit = [str(covey), "audit", str(folder.path), "--reviewer", f"{keys}/reviewer/reviewer.vkey"]
+    audit += ["--enrolment", f"{keys}/operator/enrolment.pub", "--witnessed", f"{keys}/witness"]
     done = subprocess.run(audit, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.startswith(("Certified", "Nothing was found")), done.stdout + done.stderr
 
