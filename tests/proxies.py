@@ -56,7 +56,7 @@ class Proxy:
         return context.wrap_socket(plain, server_hostname="localhost")
 
     def asked(self, method: str, path: str, body: bytes = b"", timeout: float = 10) -> int:
-        """The status of an answer. The path is sent as it is."""
+        """The status of an answer; 0 if the connection was cut off. The path is sent as it is."""
         context = ssl.create_default_context(cafile=str(self.ca))
         connection = http.client.HTTPSConnection("localhost", self.port, timeout=timeout, context=context)
         try:
@@ -64,6 +64,8 @@ class Proxy:
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             return connection.getresponse().status
+        except (OSError, http.client.BadStatusLine):
+            return 0
         finally:
             connection.close()
 
