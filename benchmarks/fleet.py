@@ -41,12 +41,12 @@ rounds = {rounds}
 minimum_devices = {minimum}
 validate_every = {rounds}
 standardise = false
-examples_cap = 64
+examples_cap = 16
 update_clip = 1.0
 round_timeout = 300.0
 [privacy]
-train_multiplier = 1.0
-validate_multiplier = 1.0
+train_multiplier = 0.3
+validate_multiplier = 0.3
 [training]
 learning_rate = 0.1
 """

@@ -18,7 +18,6 @@ from covey.delivery import Answer, Delivery, Requested, to_bytes
 from covey_client.session_client import Credentials, SessionClient
 from covey_server.session_server import Certificates, SessionServer
 from covey_server.sessions import Sessions
-from digits_fleet import named
 
 ASKED = Requested("ab" * 32, "share", b"")
 QUESTION = to_bytes(ASKED)
@@ -61,7 +60,7 @@ class Service:
     """The service on a port of loopback, and who may attend."""
 
     authority: Authority = field(default_factory=Authority)
-    members: set[str] = field(default_factory=lambda: {named(node) for node in range(2, 14)})
+    members: set[str] = field(default_factory=lambda: {f"device-{node:03d}" for node in range(2, 14)})
     told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
