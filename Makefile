@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 JOBS ?= 2
 
-.PHONY: help demo test test-kill test-fleet test-long check lint types floors format clean
+.PHONY: help demo test test-kill test-fleet test-long aarch64 check lint types floors format clean
 
 help:
 	@echo "make demo       install what it needs, train twenty devices with and without noise, print the report's path (minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-kill  real runs and the demo killed at random times, and resumed (minutes)"
 	@echo "make test-fleet real agents killed, frozen, cut off and attacked (minutes; some of it as root)"
 	@echo "make test-long  the slow tests too"
+	@echo "make aarch64    ask the package index whether all that a device installs has a wheel for 64-bit ARM"
 	@echo "make check      formatting, lint, types, import floors, tests"
 	@echo "make format     let ruff rewrite"
 	@echo "make clean      remove .venv and caches (runs/ stays)"
@@ -47,6 +48,10 @@ test-fleet: $(VENV)/.dev
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)
+
+# Every package of a device, as pinned, has a wheel for 64-bit ARM: asked of the package index.
+aarch64: $(VENV)/.dev
+	$(BIN)/python tests/aarch64/resolve.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
