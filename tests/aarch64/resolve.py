@@ -60,7 +60,7 @@ def holds(marker: Marker, python: str, extra: str) -> bool:
 
 def pins(python: str) -> dict[str, str]:
     """Of constraints.txt."""
-    found = {}
+    found: dict[str, str] = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         text = line.partition("#")[0].strip()
         if text:
