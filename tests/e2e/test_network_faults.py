@@ -124,7 +124,7 @@ def test_a_slow_and_lossy_network_only_takes_longer() -> None:
     """200 ms each way, 2 % lost, 1 Mbit/s to each site."""
     with world() as made:
         for site in ("east", "west"):
-            made.network.slow(site, "delay", "200ms", "loss", "2%", "rate", "1mbit")
+            made.network.slow(site, milliseconds=200, loss=2, rate=1_000_000)
         made.serve()
         assert made.ends(280) == 0, made.log[-3000:]
         check(made, 4)
