@@ -22,9 +22,9 @@ from digits_fleet import VALIDATE, crowd, masked, question
 from flower_programs import BIN, CONNECTION, environment, free_port, running, wait_for_port
 from node_environment import node_environment
 from pilot import MASKED, Pilot, pilot
+from users import as_user, check_powerless, owned_by
 
 AGENT, NODE = 4301, 4302
-AS_USER = ("--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may give processes users of their own"),
@@ -126,17 +126,6 @@ def query(message, context):
 """
 
 
-def as_user(uid: int) -> list[str]:
-    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", *AS_USER]
-
-
-def owned_by(uid: int, folder: Path) -> None:
-    """All of it, and for nobody else."""
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, uid, uid)
-        path.chmod(0o700 if path.is_dir() else 0o600)
-
-
 @pytest.fixture
 def fleet() -> Iterator[Pilot]:
     with (
@@ -198,7 +187,8 @@ def test_a_hostile_bundle_reaches_neither_data_nor_keys_and_the_agent_answers_no
     }
     (folder / "forged").write_text(" ".join(each.hex() for each in forged()))
     found = pushed(folder, bundle, told)
-    check_inside(found)
+    assert found["uid"] == NODE
+    check_powerless(found["status"], NODE)  # otherwise nothing here proves anything
     check_denied(found)
     for answered in found["forged"]:
         assert "Refusal" in answered, answered
@@ -257,15 +247,6 @@ def supernode(folder: Path, port: int, socket: Path) -> Iterator[None]:
         programs=programs,
     ):
         yield
-
-
-def check_inside(found: dict[str, Any]) -> None:
-    """Otherwise nothing here proves anything."""
-    assert found["uid"] == NODE
-    lines = dict(line.split(":", 1) for line in found["status"].splitlines() if ":" in line)
-    assert int(lines["CapEff"], 16) == int(lines["CapPrm"], 16) == int(lines["CapBnd"], 16) == 0
-    assert lines["NoNewPrivs"].strip() == "1"
-    assert lines["Uid"].split() == [str(NODE)] * 4
 
 
 def check_denied(found: dict[str, Any]) -> None:
