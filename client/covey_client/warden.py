@@ -3,7 +3,8 @@
 It imports the standard library only. The program and all that it starts are its descendants whatever they do
 (prctl(2), PR_SET_CHILD_SUBREAPER), and all of them end with the program, at a limit, or when the agent is
 gone: then its end of the control socket is closed. Should the warden itself be killed, the kernel kills the
-program (PR_SET_PDEATHSIG).
+program (PR_SET_PDEATHSIG). A program that forks faster than it can be counted may leave one behind: only a
+cgroup, the unit's or that of `covey_client.scopes`, holds such a one.
 
 ORDER is JSON (`covey_client.limits` writes it). Over the control socket come bytes, one an order: `p` holds
 the program, `r` lets it go on, `k` ends it. At the end one line of JSON goes back: how it ended.

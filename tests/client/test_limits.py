@@ -40,19 +40,6 @@ os.wait()
 """
 FAMILY = "import os, time\nfor _ in range(3): os.fork()\nkept = b'x' * 60_000_000\ntime.sleep(300)"
 TWO_SPINNERS = "import os\nos.fork()\nwhile True: pass"
-BOMB = """
-import os, time
-print(os.getpid(), flush=True)
-for _ in range(8):
-    if os.fork() == 0:
-        for _ in range(3000):  # some seconds, and never for ever, whoever fails to end it
-            if os.fork() == 0:
-                os.setsid()
-            else:
-                os._exit(0)
-        os._exit(0)
-time.sleep(300)
-"""
 
 
 def python(program: str, limits: Limits = LIMITS) -> Child:
@@ -154,16 +141,6 @@ def test_orphans_in_sessions_of_their_own_die_with_the_program() -> None:
         orphan = int(child.stdout.readline())
         assert child.wait(30).outcome is Outcome.FINISHED
     assert not is_alive(orphan)
-
-
-def test_what_keeps_forking_is_ended_to_the_last(tmp_path: Path) -> None:
-    mark = str(tmp_path)
-    with start([sys.executable, "-S", "-c", BOMB, mark], LIMITS) as child:
-        child.stdout.readline()
-        time.sleep(0.3)
-        child.kill()
-        assert child.wait(60).outcome is Outcome.KILLED
-    assert not [each for each in command_lines() if mark in each]
 
 
 def test_leaving_the_block_ends_it_and_all_its_pipes() -> None:

@@ -135,7 +135,7 @@ def test_oversized_requests_are_refused_and_slow_ones_do_not_keep_others_out(
         # by the proxy, which may close before all is sent, or by the endpoint behind it
         assert proxy.asked("POST", "/enrol", bytes(100_000)) in {413, 502, 0}
         assert said_too_large(proxy, "/v1/fleet/push-messages", 65 << 20)
-        assert proxy.asked("GET", "/" + "a" * 40_000) in {400, 414, 431}
+        assert proxy.asked("GET", "/" + "a" * 40_000) in {400, 414, 431, 0}
         assert closed_within(heads, b"x", 20)
         assert proxy.asked("GET", "/health") == 200
 
