@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Message
 
+from covey.delivery import to_bytes
 from covey_client.status import ask
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import app
+from covey_server.by_sessions import run_by_sessions
 from covey_server.session_grid import SessionGrid
 from covey_server.sessions import Sessions, Stream
-from covey_simulations.grid import InProcessGrid
+from covey_strategies.wire import read, read_reply
 from pilot import Pilot, pilot
 
 FEDERATION = """
@@ -51,7 +52,7 @@ validate_multiplier = 0.3
 learning_rate = 0.1
 """
 
-MB = 2**20
+MOMENTS = ("idle", "after", "peak")
 
 
 class Counted(Sessions):
@@ -85,25 +86,16 @@ class Timed(SessionGrid):
         began = time.perf_counter()
         replies = list(super().send_and_receive(sent, timeout=timeout))
         if sent:
+            seconds = time.perf_counter() - began
             category, _, stage = sent[0].metadata.message_type.partition(".")
-            stages.append({"category": category, "stage": stage, "seconds": time.perf_counter() - began})
+            up = sum(len(read_reply(each)) for each in replies) // max(len(replies), 1)
+            row = {"category": category, "stage": stage, "seconds": seconds, "up_bytes": up}
+            stages.append(row | {"down_bytes": sum(len(to_bytes(read(each))) for each in sent) // len(sent)})
         return replies
 
 
 made: list[Counted] = []
 stages: list[dict[str, Any]] = []
-
-
-def measured(fleet: Pilot, address: str) -> None:
-    """One federation, as `flwr run` does it."""
-    config: dict[str, bool | float | int | str] = {
-        "federation": str(fleet.folder / "federation.toml"),
-        "runs": str(fleet.folder / "runs"),
-        "operator": str(fleet.folder / "keys/operator"),
-        "sessions": address,
-    }
-    nobody = InProcessGrid(lambda message, _: message, [2])  # type: ignore[arg-type] # names the run
-    app.main(nobody, Context(1, 1, {}, RecordDict(), config))
 
 
 def save_noise(path: Path, model: Model) -> None:
@@ -113,13 +105,11 @@ def save_noise(path: Path, model: Model) -> None:
     np.savez(path, x=x, y=rng.integers(0, model.classes, 16))
 
 
-def memory(fleet: Pilot) -> list[float]:
-    """Resident memory of each agent, MB."""
-    return [
-        psutil.Process(each.process.pid).memory_info().rss / MB
-        for each in fleet.devices.values()
-        if each.process
-    ]
+def memory(fleet: Pilot, line: str = "VmRSS") -> list[float]:
+    """Resident memory of each agent now, or at its peak ("VmHWM"), MB."""
+    pids = [each.process.pid for each in fleet.devices.values() if each.process]
+    found = [Path(f"/proc/{pid}/status").read_text().partition(f"{line}:")[2].split()[0] for pid in pids]
+    return [int(kilobytes) / 1024 for kilobytes in found]
 
 
 def main() -> None:
@@ -143,31 +133,43 @@ def main() -> None:
         fleet.start()
         time.sleep(2)
         idle = memory(fleet)
-        measured(fleet, f"127.0.0.1:{chosen.port}")
-        after = memory(fleet)
+        place_of = (fleet.folder / name for name in ("federation.toml", "runs", "keys/operator"))
+        run_by_sessions(*place_of, f"127.0.0.1:{chosen.port}")
+        after, peak = memory(fleet), memory(fleet, "VmHWM")
         statuses = [ask(each.folder / f"{each.name}.own") for each in fleet.devices.values()]
-        report(chosen, idle, after, sum(each.refused for each in statuses))
+        report(chosen, sum(each.refused for each in statuses))
+    says(
+        {
+            f"agent_{name}_mb_max": round(max(of), 1)
+            for name, of in zip(MOMENTS, (idle, after, peak), strict=True)
+        }
+    )
 
 
-def report(chosen: argparse.Namespace, idle: list[float], after: list[float], refused: int) -> None:
-    """What was measured."""
+def report(chosen: argparse.Namespace, refused: int) -> None:
+    """What was measured of the messages; see `least` for the bytes to compare with."""
     says({"agents": chosen.agents, "model": chosen.model, "cores": os.cpu_count(), "refused": refused})
     for category in ("train", "evaluate"):
         names = list(dict.fromkeys(each["stage"] for each in stages if each["category"] == category))
         for name in names:
-            found = sorted(
-                each["seconds"] for each in stages if (each["category"], each["stage"]) == (category, name)
-            )
-            says({"query": category, "stage": name, "seconds": [round(each, 3) for each in found]})
+            found = [each for each in stages if (each["category"], each["stage"]) == (category, name)]
+            seconds = sorted(round(each["seconds"], 3) for each in found)
+            row = {"query": category, "stage": name, "seconds": seconds}
+            says(row | {way: found[-1][way] for way in ("up_bytes", "down_bytes")})
         later = [each for each in stages if each["category"] == category and each["stage"] != "advertise"]
         sums = max(sum(each["stage"] == "unmask" for each in later), 1)
         total = sum(each["seconds"] for each in later) / sums
         says({"query": category, "seconds_per_session_after_training": round(total, 3), "sessions": sums})
+    says({"train_up_bytes_least": least(find(chosen.model))})
     (sessions,) = made
     devices = len(sessions.up) or 1
     says({"up_bytes_per_device": sum(sessions.up.values()) // devices})
     says({"down_bytes_per_device": sum(sessions.down.values()) // devices})
-    says({"agent_idle_mb_max": round(max(idle), 1), "agent_after_mb_max": round(max(after), 1)})
+
+
+def least(model: Model) -> int:
+    """What a device must send for a sum at 32 bits a number: model, loss and weight, and two public keys."""
+    return 4 * (sum(weight.numel() for weight in model.build().parameters()) + 2) + 2 * 32
 
 
 def says(row: dict[str, Any]) -> None:
