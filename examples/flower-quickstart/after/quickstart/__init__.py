@@ -1,1 +1,0 @@
-"""Handwritten digits, learned by several parties."""
