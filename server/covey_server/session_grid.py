@@ -167,7 +167,9 @@ class SessionGrid(Grid):
         now = time.monotonic()
         if waiting.away is not None:
             return now - waiting.away >= flower.grace
-        return not _may_train(waiting.message) and now - waiting.asked >= flower.silent
+        if _may_train(waiting.message) or self._sessions.is_being_said(waiting.ticket or b""):
+            return False  # a long answer over a slow line is no silence
+        return now - waiting.asked >= flower.silent
 
     def _forget(self, identifiers: Iterable[str]) -> None:
         gone = [self._waiting.pop(each) for each in identifiers if each in self._waiting]

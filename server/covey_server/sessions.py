@@ -133,6 +133,12 @@ class Sessions:
         with self._changed:
             return ticket in self._asked and ticket not in self._said
 
+    def is_being_said(self, ticket: bytes) -> bool:
+        """Whether a part of the answer has come, and the stream is there that it comes over."""
+        with self._changed:
+            stream = self._streams.get(self._asked.get(ticket, ("", b""))[0])
+            return stream is not None and stream.joining.ticket == ticket
+
     def attend(self, stream: Stream) -> None:
         """A device comes, perhaps again: its newest stream is the one that counts.
 

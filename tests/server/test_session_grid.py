@@ -17,12 +17,14 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run as FlowerRun
 
 from agents import agent
+from covey import session
 from covey.delivery import Answer, Delivery, Refusal, Reply, Requested, to_bytes
 from covey.errors import ProtocolError
 from covey_client.agent import Agent
 from covey_client.session_client import SessionClient
 from covey_server.flower_way import FlowerWay
 from covey_server.session_grid import SessionGrid, node_of
+from covey_server.sessions import Stream
 from covey_simulations.grid import InProcessGrid
 from covey_strategies.private_sum import PrivateSum, collect
 from covey_strategies.wire import REFUSED, read, reply_message
@@ -316,6 +318,26 @@ def test_a_stream_that_is_silent_is_replaced_by_flower(stage: str, both: Both) -
         ended.set()
     assert found.devices == 12
     assert both.brought(stage) == [NODES[3]]
+
+
+def test_a_long_answer_over_a_slow_line_is_no_silence(both: Both) -> None:
+    """It would else be sent twice over that line, at half the speed each."""
+    stream = Stream(named(2))
+    both.service.sessions.attend(stream)
+    grid = both.grid()
+    list(grid.get_node_ids())
+
+    def begins_to_say() -> None:
+        asked = stream.asked.get(timeout=5)
+        assert asked is not None
+        first, *_ = session.says(asked[0], to_bytes(Reply(bytes(2 * session.PIECE))))
+        both.service.sessions.heard(stream, first)
+
+    saying = threading.Thread(target=begins_to_say)
+    saying.start()
+    assert list(grid.send_and_receive([request(2)], timeout=2)) == []
+    saying.join()
+    assert both.supernodes.brought == []
 
 
 def test_what_was_lost_over_flower_may_still_come_over_the_stream(both: Both) -> None:

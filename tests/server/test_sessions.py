@@ -134,9 +134,11 @@ def test_half_an_answer_is_dropped_with_its_question_and_its_stream() -> None:
     stream = attending(at, "pi-1")
     ticket = at.ask("pi-1", QUESTION)
     first, *others = session.says(ticket, LONG)
+    assert not at.is_being_said(ticket)
     at.heard(stream, first)
-    assert stream.joining.ticket == ticket
+    assert at.is_being_said(ticket)
     at.forget([ticket])
+    assert not at.is_being_said(ticket)
     assert stream.joining.ticket == b""
     for frame in others:
         at.heard(stream, frame)
