@@ -61,8 +61,8 @@ def main(grid: Grid, context: Context) -> None:
     Raises:
         CoveyError: Flower shows it in the run's status and stream; an exit status would be lost on the way.
     """
-    file = settings.load(Path(_text(context, "federation")), FederationFile)
-    path = Path(_text(context, "runs")) / file.name
+    file = settings.load(Path(path_of(context, "federation")), FederationFile)
+    path = Path(path_of(context, "runs")) / file.name
     protected = protection_of(file, context)
     with RunFolder(path).locked():
         folder = open_or_create(path, file)
@@ -84,7 +84,7 @@ def reached(grid: Grid, protected: Protection, context: Context) -> Iterator[Gri
     if not isinstance(address, str) or not address:
         yield grid
         return
-    folder = Path(_text(context, "operator"))
+    folder = Path(path_of(context, "operator"))
     sessions = Sessions(Members(folder, protected.operator or read_operator(folder, policy=False)))
     server = SessionServer(address, certificates(folder), sessions)
     try:
@@ -121,12 +121,17 @@ def newest_of(protected: Protection, context: Context) -> Callable[[Operator], O
     """How a run takes up a roster that the fleet's owner signed meanwhile; None where nobody signs one."""
     if protected.operator is None:
         return None
-    folder = Path(_text(context, "operator"))
+    folder = Path(path_of(context, "operator"))
     return lambda before: newest(folder, before, _print_line)
 
 
-def protection_of(file: FederationFile, context: Context) -> Protection:
+def protection_of(file: FederationFile, context: Context, model: Model | None = None) -> Protection:
     """What protects the fleet's sums. Whatever is wrong with it is said before a run is begun.
+
+    Args:
+        file: What was decided.
+        context: Of the run.
+        model: What is trained; None for the one of the zoo that the file names.
 
     Raises:
         ConfigError: How much noise is not said, masks are elided, which only a simulation may do, or cohorts
@@ -139,9 +144,9 @@ def protection_of(file: FederationFile, context: Context) -> Protection:
     if masks and file.privacy.largest_cohort < LEAST_LARGEST:
         why = f"at least {LEAST_LARGEST}: however many connect, each sum then has {SMALLEST_COHORT}"
         raise ConfigError("[privacy]", "largest_cohort", why)
-    where = Path(_text(context, "operator")) if masks else None
+    where = Path(path_of(context, "operator")) if masks else None
     operator = read_operator(where, policy=file.privacy.noise) if where else None
-    return protection(file, find(file.model.name), operator, seeded=False)
+    return protection(file, model or find(file.model.name), operator, seeded=False)
 
 
 def log_of(protected: Protection, context: Context) -> Log | None:
@@ -149,7 +154,7 @@ def log_of(protected: Protection, context: Context) -> Log | None:
     operator = protected.operator
     if operator is None or operator.policy is None:
         return None
-    return read_log(Path(_text(context, "operator")), operator.policy)
+    return read_log(Path(path_of(context, "operator")), operator.policy)
 
 
 def run(  # noqa: PLR0913 - everything a federation stands on
@@ -298,7 +303,12 @@ def _print_line(line: str) -> None:
     sys.stdout.flush()
 
 
-def _text(context: Context, key: str) -> str:
+def path_of(context: Context, key: str) -> str:
+    """What the run's configuration says of a place on the server's host.
+
+    Raises:
+        ConfigError: Nothing.
+    """
     value = context.run_config.get(key)
     if not isinstance(value, str) or not value:
         raise ConfigError("[tool.flwr.app.config]", key, "expected a path on the server's host")

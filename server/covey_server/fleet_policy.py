@@ -10,7 +10,7 @@ from covey.ledger.note import read_vkey
 from covey.policy.signed import open_policy
 from covey_io import settings
 from covey_io.device_keys import read_reviewers
-from covey_models.registry import find
+from covey_models.registry import find, from_file
 from covey_server.operator import HINT, read_operator, read_witnesses
 from covey_server.policy_draft import Frame, draft
 from covey_server.privacy import protection
@@ -43,7 +43,7 @@ def drafted(  # noqa: PLR0913 - what a policy says beside what the federation as
     """
     file = settings.load(federation, FederationFile)
     operator = read_operator(folder, policy=False)
-    model = find(file.model.name)
+    model = from_file(Path(file.model.file)) if file.model.file else find(file.model.name)
     protected = protection(file, model, operator, seeded=False)
     reviewers = read_reviewers(folder / "reviewers.json")
     if reviewers is None:
