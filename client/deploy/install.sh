@@ -4,6 +4,9 @@
 #
 #   client/deploy/install.sh                     the agent and the SuperNode, covey from the package index
 #   client/deploy/install.sh --wheel FILE.whl    covey from a wheel
+#   client/deploy/install.sh --only agent        without the SuperNode, for a device that only attends sessions
+#   client/deploy/install.sh --only node         without the agent
+#   --index URL                                  another package index
 #   client/deploy/install.sh --dry-run           say what would be changed
 #   client/deploy/install.sh --uninstall         units, environments, users; what the device never forgets stays
 #   client/deploy/install.sh --uninstall --purge that as well
@@ -12,7 +15,8 @@
 #   --python FILE                                another Python than /usr/bin/python3
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root="" wheel="" python=/usr/bin/python3 dry=0 packages=1 uninstall=0 purge=0
+umask 022 # the environments are root's, and both users run them
+root="" wheel="" index="" only="" python=/usr/bin/python3 dry=0 packages=1 uninstall=0 purge=0
 
 fail() { # message, what to do
   echo "install.sh: $1" >&2
@@ -21,7 +25,7 @@ fail() { # message, what to do
 }
 while [ $# -gt 0 ]; do
   case "$1" in
-    --root | --wheel | --python)
+    --root | --wheel | --index | --only | --python)
       [ $# -ge 2 ] || fail "$1 needs a value" "install.sh --help"
       printf -v "${1#--}" '%s' "$2"
       shift
@@ -39,6 +43,10 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+case "$only" in '' | agent | node) ;; *) fail "--only $only: there is no such part" "--only agent or --only node" ;; esac
+[ -z "$only" ] || [ "$uninstall" = 0 ] || fail "--uninstall takes all away" "leave --only out"
+[ -z "$wheel" ] || [ -f "$wheel" ] || fail "$wheel is not there" "build it: pip wheel --no-deps -w . COVEY"
+
 changed=0
 act() { # words for the owner, then the command
   echo "$1"
@@ -46,6 +54,7 @@ act() { # words for the owner, then the command
   shift
   [ "$dry" = 1 ] || "$@"
 }
+part() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 have_user() { [ -z "$root" ] && id "$1" >/dev/null 2>&1; }
 
 check() {
@@ -65,7 +74,7 @@ check() {
 }
 
 user() { # name, home
-  [ -n "$root" ] || have_user "$1" || act "user $1" useradd --system --home-dir "$2" --shell /usr/sbin/nologin "$1"
+  [ -n "$root" ] || have_user "$1" || act "user $1" useradd --system --user-group --home-dir "$2" --shell /usr/sbin/nologin "$1"
 }
 folder() { # path, mode, owner
   local path="$root$1"
@@ -87,23 +96,33 @@ environment() { # path, extra
 }
 made() {
   "$python" -m venv "$1"
-  "$1/bin/pip" install --disable-pip-version-check --quiet --constraint "$here/../../constraints.txt" "$2"
+  "$1/bin/pip" install --disable-pip-version-check --quiet ${index:+--index-url "$index"} \
+    --constraint "$here/../../constraints.txt" "$2"
   echo "$4" >"$3"
 }
 reload() { [ -n "$root" ] || systemctl daemon-reload; }
 
-install_all() {
-  check
+install_agent() {
   user covey /var/lib/covey
-  user covey-node /var/lib/covey-node
-  folder /etc/covey 755 root
   folder /var/lib/covey 700 covey
   folder /var/lib/covey-data 750 covey
-  folder /var/lib/covey-node 700 covey-node
   environment /opt/covey device
-  environment /opt/covey-node node
-  for unit in covey-agent covey-supernode; do file "$here/$unit.service" "/etc/systemd/system/$unit.service" 644; done
+  file "$here/covey-agent.service" /etc/systemd/system/covey-agent.service 644
   file "$here/device.toml.example" /etc/covey/device.toml.example 644
+}
+install_node() {
+  user covey-node /var/lib/covey-node
+  folder /var/lib/covey-node 700 covey-node
+  environment /opt/covey-node node
+  file "$here/covey-supernode.service" /etc/systemd/system/covey-supernode.service 644
+  # read by systemd once it is called .conf
+  file "$here/covey-supernode.conf.example" /etc/systemd/system/covey-supernode.service.d/server.conf.example 644
+}
+install_all() {
+  check
+  folder /etc/covey 755 root
+  ! part agent || install_agent
+  ! part node || install_node
   if [ "$changed" = 0 ]; then
     echo "nothing to change"
     return
@@ -128,7 +147,8 @@ uninstall_all() {
     local path="$root/etc/systemd/system/$unit.service"
     [ -e "$path" ] || continue
     [ -n "$root" ] || systemctl disable --now "$unit" >/dev/null 2>&1 || true
-    act "no unit $unit" rm -f "$path"
+    act "no unit $unit" rm -rf "$path" "$path.d/server.conf.example"
+    [ "$dry" = 1 ] || rmdir "$path.d" 2>/dev/null || true
   done
   local gone=(/opt/covey /opt/covey-node /var/lib/covey-node /etc/covey/device.toml.example)
   [ "$purge" = 0 ] || gone+=(/var/lib/covey /var/lib/covey-data /etc/covey)

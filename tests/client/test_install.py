@@ -82,6 +82,9 @@ def test_what_a_device_never_forgets_outlives_the_installation(tmp_path: Path) -
     [
         (("--fast",), "--fast: no such option"),
         (("--python",), "--python needs a value"),
+        (("--only", "half"), "--only half: there is no such part"),
+        (("--only", "node", "--uninstall"), "--uninstall takes all away"),
+        (("--wheel", "/nowhere.whl"), "/nowhere.whl is not there"),
         (("--python", "/bin/false"), "/bin/false is no Python 3.11 or newer"),
     ],
 )
@@ -92,13 +95,49 @@ def test_what_cannot_be_done_is_said_before_anything_is(
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    ("part", "there", "not_there"), [("agent", "agent", "supernode"), ("node", "supernode", "agent")]
+)
+def test_a_part_alone(part: str, there: str, not_there: str, tmp_path: Path) -> None:
+    install(tmp_path, "--only", part)
+    assert (tmp_path / f"etc/systemd/system/covey-{there}.service").exists()
+    assert not list(tmp_path.rglob(f"*{not_there}*"))
+    assert install(tmp_path, "--only", part) == "nothing to change\n"
+    install(tmp_path)
+    assert len(list(tmp_path.rglob("*.service"))) == 2
+
+
+def test_an_owner_with_a_strict_umask_gets_the_same(tmp_path: Path) -> None:
+    install(tmp_path / "one")
+    words = ["bash", str(DEPLOY / "install.sh"), "--root", str(tmp_path / "two"), "--no-packages"]
+    subprocess.run(words, umask=0o077, check=True, capture_output=True, timeout=60)
+    made = tree(tmp_path / "one")
+    assert tree(tmp_path / "two") == made
+
+
+def test_an_own_drop_in_outlives_the_installation(tmp_path: Path) -> None:
+    install(tmp_path)
+    folder = tmp_path / "etc/systemd/system/covey-supernode.service.d"
+    (folder / "server.conf").write_text("[Service]\n")
+    install(tmp_path, "--uninstall")
+    assert [path.name for path in folder.iterdir()] == ["server.conf"]
+    install(tmp_path)
+    (folder / "server.conf").unlink()
+    install(tmp_path, "--uninstall", "--dry-run")
+    assert folder.exists()
+    install(tmp_path, "--uninstall")
+    assert not folder.exists()
+
+
 def test_the_help_says_every_option() -> None:
     said = subprocess.run(
         ["bash", DEPLOY / "install.sh", "--help"], capture_output=True, text=True, check=True
     ).stdout
-    for option in re.findall(
-        r"^    (--[a-z-]+)(?: \||\))", (DEPLOY / "install.sh").read_text(), re.MULTILINE
-    ):
+    script = (DEPLOY / "install.sh").read_text()
+    cases = re.findall(r"^    ((?:--?[a-z-]+[ |]*)+)\)", script, re.MULTILINE)
+    options = re.findall(r"--[a-z-]+", " ".join(cases))
+    assert len(options) == 10
+    for option in options:
         assert option in said
     assert "set -euo" not in said
 
@@ -119,10 +158,27 @@ def setting(unit: str, key: str) -> str:
 def test_the_two_are_users_of_their_own_and_the_supernode_sees_nothing_of_the_device() -> None:
     assert [setting(unit, "User") for unit in UNITS] == ["covey", "covey-node"]
     hidden = setting("covey-supernode.service", "InaccessiblePaths")
-    assert hidden == "-/var/lib/covey -/var/lib/covey-data -/etc/covey/device.toml"
+    assert hidden == "-/var/lib/covey -/var/lib/covey-data -/etc/covey/device.toml -/run/dbus"
     for unit in UNITS:
         assert setting(unit, "CapabilityBoundingSet") == ""
         assert setting(unit, "NoNewPrivileges") == "yes"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    """In a folder that has the programs, so that it has nothing to say."""
+    for unit in UNITS:
+        text = (DEPLOY / unit).read_text()
+        program = re.findall(r"^ExecStart=(\S+)", text, re.MULTILINE)[0]
+        (tmp_path / unit).write_text(text.replace(program, "/bin/true"))
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", tmp_path / unit],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
