@@ -15,6 +15,7 @@ from covey_strategies.wire import (
     MODEL,
     REPLY,
     REQUEST,
+    STAGE,
     from_record,
     plan_messages,
     read,
@@ -22,6 +23,7 @@ from covey_strategies.wire import (
     reply_message,
     request_messages,
     to_record,
+    without_action,
 )
 from digits_fleet import (
     GRADIENT,
@@ -164,6 +166,39 @@ def test_a_request_of_another_form_is_refused(content: ConfigRecord | MetricReco
     with pytest.raises(ProtocolError, match="a request of another") as caught:
         read(asking_with(RecordDict({REQUEST: content}), f"train.{stage}"))
     assert caught.value.blame == "server"
+
+
+@pytest.mark.parametrize("stage", LATER_STAGES)
+def test_a_stage_may_stand_in_the_content_instead_of_the_type(stage: str) -> None:
+    (message,) = request_messages(plan_of(ASKED), DIGEST, stage, {2: b"a"})
+    moved = without_action(message)
+    assert moved.metadata.message_type == "evaluate"
+    assert read(moved) == read(message) == Requested(DIGEST, stage, b"a")
+    assert read(without_action(request())) == read(request())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ConfigRecord({STAGE: 1}),
+        ConfigRecord({STAGE: "share", "more": 1}),
+        ConfigRecord({}),
+        MetricRecord({STAGE: 1}),
+    ],
+)
+def test_a_stage_of_another_form_is_none(record: ConfigRecord | MetricRecord) -> None:
+    (message,) = request_messages(plan_of(ASKED), DIGEST, "share", {2: b"a"})
+    moved = without_action(message)
+    moved.content[STAGE] = record
+    with pytest.raises(ProtocolError, match="a request of another form"):
+        read(moved)
+
+
+def test_a_stage_in_both_places_is_refused() -> None:
+    (message,) = request_messages(plan_of(ASKED), DIGEST, "share", {2: b"a"})
+    message.content[STAGE] = ConfigRecord({STAGE: "masked"})
+    with pytest.raises(ProtocolError, match="neither a plan with a model nor a request"):
+        read(message)
 
 
 # -- from a device
