@@ -1,105 +1,92 @@
-"""Does every package that a device installs have a wheel for 64-bit ARM? Nothing is installed.
+"""Does all that a device installs have a wheel for 64-bit ARM? Asked of the index; nothing is installed.
 
     .venv/bin/python tests/aarch64/resolve.py
 
-pip evaluates markers for the machine it runs on, whatever --platform says. So the names come from what is
-installed here, followed from covey's extras with markers evaluated for the target; the versions from
-constraints.txt; and each is asked for by itself, without what it depends on.
+pip evaluates markers for the machine it runs on, whatever --platform says. uv, which Flower brings, resolves
+as the other machine would: by its markers, and by what the wheels for it say that they need (torch for ARM is
+another version). Each must be pinned in constraints.txt, so that a device installs what was looked at.
 """
 
 import subprocess
 import sys
-import tempfile
-from importlib import metadata
 from pathlib import Path
 
-from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+PLATFORM = "aarch64-manylinux_2_28"
+"""What wheels are built for that run on Debian 11 and later (glibc 2.28)."""
 PYTHONS = ("3.11", "3.13")
 EXTRAS = ("node", "device")
+UV = Path(sys.executable).with_name("uv")
 
 
-def target(python: str) -> dict[str, str]:
-    """What markers see there."""
-    return {
+def resolved(python: str) -> dict[str, str]:
+    """What would be installed there, from wheels alone.
+
+    Args:
+        python: Its version.
+
+    Returns:
+        Versions by name.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be, as uv has told by then.
+    """
+    words = ["pip", "compile", "pyproject.toml", *(f"--extra={extra}" for extra in EXTRAS)]
+    words += ["--constraint=constraints.txt", f"--python-platform={PLATFORM}", f"--python-version={python}"]
+    words += ["--only-binary=:all:", "--quiet", "--no-header", "--no-annotate", "--no-config"]
+    done = subprocess.run([UV, *words], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return versions(done.stdout, python)
+
+
+def versions(text: str, python: str) -> dict[str, str]:
+    """Of a list of requirements, what holds there.
+
+    Args:
+        text: A requirement a line, with markers and comments.
+        python: The version of the interpreter there.
+    """
+    there = {
         "implementation_name": "cpython",
+        "implementation_version": f"{python}.0",
         "os_name": "posix",
         "platform_machine": "aarch64",
         "platform_python_implementation": "CPython",
+        "platform_release": "",
         "platform_system": "Linux",
+        "platform_version": "",
         "python_full_version": f"{python}.0",
         "python_version": python,
         "sys_platform": "linux",
     }
-
-
-def wanted(name: str, extras: set[str], python: str, found: dict[str, set[str]]) -> None:
-    """What a package needs there, itself first."""
-    key = canonicalize_name(name)
-    if key in found and extras <= found[key]:
-        return
-    found.setdefault(key, set()).update(extras)
-    try:
-        needs = metadata.requires(name) or []
-    except metadata.PackageNotFoundError:  # not needed here; its own needs are not followed
-        return
-    for text in needs:
-        need = Requirement(text)
-        if need.marker is None or any(holds(need.marker, python, extra) for extra in (extras or {""})):
-            wanted(need.name, set(need.extras), python, found)
-
-
-def holds(marker: Marker, python: str, extra: str) -> bool:
-    """Whether a marker holds there."""
-    return marker.evaluate({**target(python), "extra": extra})
-
-
-def pins(python: str) -> dict[str, str]:
-    """Of constraints.txt."""
-    found: dict[str, str] = {}
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        text = line.partition("#")[0].strip()
-        if text:
-            pin = Requirement(text)
-            if pin.marker is None or holds(pin.marker, python, ""):
-                found[canonicalize_name(pin.name)] = str(pin.specifier)
-    return found
-
-
-def has_wheel(requirement: str, python: str) -> str:
-    """Why there is none; empty if there is one."""
-    abi = "cp" + python.replace(".", "")
-    with tempfile.TemporaryDirectory() as place:
-        words = ["install", "--dry-run", "--no-deps", "--only-binary=:all:", "--target", place, "--quiet"]
-        words += ["--python-version", python, "--implementation", "cp"]
-        words += [word for name in (abi, "abi3", "none") for word in ("--abi", name)]
-        words += [word for name in PLATFORMS for word in ("--platform", name)]
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-        done = subprocess.run([*pip, *words, requirement], capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    needs = [Requirement(line) for line in lines if line]
+    return {
+        canonicalize_name(need.name): str(need.specifier)
+        for need in needs
+        if need.marker is None or need.marker.evaluate(there)
+    }
 
 
 def main() -> int:
-    """Print a line for each that has none; the number of them is the status, at most 99."""
-    missing = 0
+    """Say what cannot be installed or is not pinned; the status is 1 if there is any."""
+    wrong = 0
     for python in PYTHONS:
-        needs: dict[str, set[str]] = {}
-        wanted("covey", set(EXTRAS), python, needs)
-        known = pins(python)
-        for name in sorted(needs.keys() - {"covey"}):
-            requirement = name + known.get(name, "")
-            if why := has_wheel(requirement, python):
-                missing += 1
-                sys.stdout.write(f"{python} {requirement}: {why}\n")
-        sys.stdout.write(
-            f"Python {python}: {len(needs) - 1} packages of covey[{','.join(EXTRAS)}] asked for\n"
-        )
-        sys.stdout.flush()
-    return min(missing, 99)
+        try:
+            found = resolved(python)
+        except subprocess.CalledProcessError:
+            sys.stdout.write(f"Python {python}: cannot be installed from wheels\n")
+            wrong = 1
+            continue
+        pins = versions((ROOT / "constraints.txt").read_text(), python)
+        loose = [f"{name}{version}" for name, version in found.items() if pins.get(name) != version]
+        for each in loose:
+            sys.stdout.write(f"Python {python}: {each} is not pinned in constraints.txt\n")
+        wrong |= bool(loose)
+        sys.stdout.write(f"Python {python}: a wheel for each of {len(found)} packages ({PLATFORM})\n")
+    return wrong
 
 
 if __name__ == "__main__":
