@@ -297,6 +297,6 @@ def _write_nodes(folder: Path, members: Sequence[Member]) -> None:
         if path.name not in wanted:
             path.unlink()
     for name, line in wanted.items():
-        if not (folder / name).exists():
+        if not (folder / name).exists() or (folder / name).read_bytes() != line:
             durable.replace(folder / name, line)
     durable.sync_folder(folder)

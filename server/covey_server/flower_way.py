@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from covey.errors import StateError
+from covey_server.nodes import read_book
 
 GRACE: Final = 2.0
 SILENT: Final = 10.0
@@ -82,14 +81,6 @@ def registered(path: Path) -> Nodes:
     """Whose SuperNode is which, from the book that `covey serve` keeps; see `covey_server.nodes`."""
 
     def read() -> Mapping[str, int]:
-        try:
-            found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-            return {device: int(node) for device, node in found.items()}
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise StateError(
-                f"{path} is damaged", hint=f"stop the server and delete {path.parent}"
-            ) from error
+        return {device: int(found.node) for device, found in read_book(path).items()}
 
     return read

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from covey.ledger.entries import Abort, AnyEntry, Reserve, Settle, kind_of
+from covey_server import server_file
+from covey_server.nodes import read_book
 from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import read_entries
 from covey_server.summary import read
-from serving_host import ServingHost, devices, serving
+from covey_server.superlink import asked
+from serving_host import ServingHost, devices, node_key, serving
 
 MINUTE = 60
 
@@ -146,6 +149,36 @@ def test_the_superlink_listens_on_loopback_alone_and_keys_are_for_its_user(tmp_p
             pytest.skip("this host has no address but loopback")
         with socket.socket() as other:
             assert other.connect_ex((own, host.port)) != 0
+
+
+def states(host: ServingHost) -> dict[str, str]:
+    """Each node's state, by its number, as the SuperLink tells it."""
+    listed = asked(server_file.read(host.config), ("supernode", "list"))["nodes"]
+    return {node["node-id"]: node["status"] for node in listed}
+
+
+@pytest.mark.timeout(160)
+def test_a_device_with_a_new_key_is_a_new_node_also_where_the_server_was_killed_meanwhile(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path) as host:
+        path, nodes = host.state / "superlink/nodes.json", list[str]()
+        for _ in range(2):
+            node_key(host, "pi0")
+            host.wait(lambda: {each.node for each in read_book(path).values()} - {*nodes} != set())
+            nodes.append(read_book(path)["pi0"].node)
+            if len(nodes) == 1:
+                before = path.read_bytes()
+        old, new = nodes
+        assert (states(host).get(old), states(host)[new]) in (
+            (None, "registered"),
+            ("unregistered", "registered"),
+        )
+        assert host.stop() == 0
+        (host.operator / "nodes/pi0.pub").unlink()
+        path.write_bytes(before)  # as if it had not come to note what it had asked
+        host.start()
+        host.wait(lambda: read_book(path) == {})
 
 
 @pytest.mark.timeout(120)

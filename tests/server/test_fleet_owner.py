@@ -94,6 +94,16 @@ class TestRevoke:
 
 
 class TestRenew:
+    def test_a_nodes_key_that_is_not_the_devices_is_put_right(
+        self, fleet: OwnedFleet, tmp_path: Path, now: int
+    ) -> None:
+        fleet.admit(keys_of(fleet), [device(tmp_path, "pi-1")], now)
+        path = fleet.operator / "nodes/pi-1.pub"
+        right = path.read_bytes()
+        path.write_text("ecdsa-sha2-nistp384 another pi-1\n")
+        fleet.renew(keys_of(fleet), now, 60)
+        assert path.read_bytes() == right
+
     def test_the_roster_and_the_servers_certificate_hold_longer(self, fleet: OwnedFleet, now: int) -> None:
         key = server_certificate(fleet).public_key()
         fleet.renew(keys_of(fleet), now, 60)

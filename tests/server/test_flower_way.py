@@ -25,7 +25,7 @@ def test_the_book_of_the_server_says_whose_supernode_is_which(tmp_path: Path) ->
     assert nodes() == {"pi-1": (1 << 63) + 5}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"pi-1": "five"}', '{"pi-1": 5}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"pi-1": 5}', '{"pi-1": {"node": "five", "key": ""}}'])
 def test_a_damaged_book_stops_the_run(text: str, tmp_path: Path) -> None:
     book = tmp_path / "nodes.json"
     book.write_text(text)
