@@ -23,7 +23,7 @@ from covey_io.device_enrolment import CA, SERVER, TLS_CERTIFICATE, TLS_KEY, is_e
 DAY: Final = 86400.0
 SOON_DAYS: Final = 21.0
 ENROL: Final = "covey device enrol --server URL --token-file FILE"
-RENEW: Final = "covey device enrol fetches a new one"
+RENEW: Final = "the owner: covey fleet renew; the agent fetches it within a day, covey device enrol at once"
 _SHORT: Final = 1.0
 
 

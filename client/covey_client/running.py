@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -24,6 +25,7 @@ from covey_client.configuration import PAUSED, DeviceFile, read
 from covey_client.notify import Systemd
 from covey_client.owner_log import to_log
 from covey_client.participant import Participant
+from covey_client.renewal import Renewal, command
 from covey_client.retention import retain
 from covey_client.seeds import SystemSeeds
 from covey_client.status import Observed, telling
@@ -33,6 +35,7 @@ from covey_io.device_keys import read_keys
 from covey_io.lock import held
 
 MOST_STATUS: Final = 600
+ADMISSION: Final = "admission.json"
 HOUR: Final = 3600.0
 LOOK_SECONDS: Final = 10.0
 OWNER_ONLY: Final = 0o600
@@ -97,7 +100,8 @@ def run(path: Path, stop: threading.Event) -> None:
             mode=ANYBODY if file.socket.users else OWNER_ONLY,
         )
         stack.callback(socket.close)
-        observed = Observed(agent, agent.hindrance, attending(file, agent, stack), time.time())
+        attended = attending(file, agent, stack)
+        observed = Observed(agent, agent.hindrance, attended.state, time.time())
         owners = AgentSocket(
             Path(file.socket.owner),
             allowed=uids([]),
@@ -108,34 +112,59 @@ def run(path: Path, stop: threading.Event) -> None:
         )
         stack.callback(owners.close)
         to_log(f"listening on {file.socket.path}")
-        look_after(file, agent, stop)
+        look_after(file, agent, stop, renewing(state, attended.renewed, stack))
 
 
-def attending(file: DeviceFile, agent: Agent, stack: ExitStack) -> Callable[[], str]:
-    """Open the stream to the session service, if there is one; gives what to tell of it.
+@dataclass(frozen=True)
+class Attended:
+    """A session service, or none.
+
+    Attributes:
+        state: What to tell of it.
+        renewed: Called when the device has another certificate.
+    """
+
+    state: Callable[[], str] = str
+    renewed: Callable[[], None] = lambda: None
+
+
+def attending(file: DeviceFile, agent: Agent, stack: ExitStack) -> Attended:
+    """Open the stream to the session service, if there is one.
 
     Raises:
         InputError: The device has no certificate.
     """
     if not file.session.server:
-        return str
+        return Attended()
     from covey_client.session_client import (  # noqa: PLC0415 - gRPC's memory, only where it is used
         SessionClient,
         credentials,
     )
 
-    client = SessionClient(file.session.server, credentials(Path(file.state)), agent.answer, to_log)
+    state = Path(file.state)
+    client = SessionClient(file.session.server, credentials(state), agent.answer, to_log)
     stack.callback(client.close)
-    return client.state
+    return Attended(client.state, lambda: client.show(credentials(state)))
 
 
-def look_after(file: DeviceFile, agent: Agent, stop: threading.Event) -> None:
+def renewing(state: Path, renewed: Callable[[], None], stack: ExitStack) -> Renewal | None:
+    """Have newer admissions fetched; None for a device that was not admitted by one."""
+    if not (state / ADMISSION).exists():
+        return None
+    renewal = Renewal(command(state), renewed)
+    stack.callback(renewal.close)
+    return renewal
+
+
+def look_after(file: DeviceFile, agent: Agent, stop: threading.Event, renewal: Renewal | None = None) -> None:
     """Tell systemd how it goes, and keep recordings within what their owner allows, until `stop` is set."""
     systemd, retained = Systemd(), -HOUR
     systemd.ready("waits")
     while not stop.wait(min(systemd.beat_seconds or LOOK_SECONDS, LOOK_SECONDS)):
         systemd.beat(time.monotonic())
         systemd.says("paused by its owner" if agent.paused() else agent.doing.what)
+        if renewal is not None:
+            renewal.step()
         if time.monotonic() - retained >= HOUR:
             retained = time.monotonic()
             retain_recordings(file)

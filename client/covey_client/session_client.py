@@ -97,7 +97,7 @@ class SessionClient:
         self._since = time.time()
         self._broke = ""
         self._call: grpc.Call | None = None
-        self._credentials = grpc.ssl_channel_credentials(shown.authority, shown.key, shown.certificate)
+        self.show(shown)
         self._thread = threading.Thread(target=self._keep_up, name="session", daemon=True)
         self._thread.start()
 
@@ -106,6 +106,10 @@ class SessionClient:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._since))
         broke = f"; before that: {self._broke}" if self._broke and self._broke not in self._state else ""
         return f"{self._state}, since {since}{broke}"
+
+    def show(self, shown: Credentials) -> None:
+        """Show these from the next connection on; one that is open stays."""
+        self._credentials = grpc.ssl_channel_credentials(shown.authority, shown.key, shown.certificate)
 
     def close(self) -> None:
         """The stream ends; an answer that is being computed is waited for a little."""

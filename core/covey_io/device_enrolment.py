@@ -60,6 +60,9 @@ TLS_CERTIFICATE: Final = "tls.crt"
 CA: Final = "ca.crt"
 SERVER: Final = "server"
 _ENROLLED: Final = "device.json"
+_LOCK: Final = f".{ADMISSION}.lock"
+"""Not the folder, which the agent holds: a device that runs can be given a newer admission."""
+
 _Read = TypeVar("_Read")
 _ANEW: Final = "to enrol the device anew, with new keys, name another folder (--keys)"
 
@@ -77,7 +80,7 @@ def make_request(folder: Path, device: str) -> Asked:
     """
     check_name(device)
     durable.make_folder(folder, mode=0o700)
-    with held(folder, None):
+    with held(folder / _LOCK, None):
         asked = own_request(folder)
         if asked is not None and asked.request.device == device:
             return asked
@@ -129,7 +132,7 @@ def accept(folder: Path, admitted: Admitted) -> None:
         raise InputError(
             f"{folder} holds no request of this device", hint="covey device request --name NAME --keys DIR"
         )
-    with held(folder, None):
+    with held(folder / _LOCK, None):
         check_answers(admitted, asked)
         _check_fleet(folder, admitted)
         _write(folder, admitted)

@@ -172,11 +172,8 @@ class OwnedFleet:
             for each in asked:
                 members = members.admitted(each, now)
             self._publish(keys, before, members, now)
-            answers = tuple(self._admission(keys, each, now) for each in asked)
-            durable.make_folder(self.operator / "admitted")
-            for each, answer in zip(asked, answers, strict=True):
-                durable.replace(self.operator / "admitted" / f"{each.digest}.json", answer)
-        return answers
+            answering = [members.find(each.request.device) for each in asked]
+            return tuple(self._answer(keys, each, now) for each in answering)
 
     def revoke(self, keys: OwnerKeys, devices: Sequence[str], now: int) -> Members:
         """Take devices out of the roster, for ever.
@@ -192,7 +189,9 @@ class OwnedFleet:
             return self._publish(keys, before, members, now)
 
     def renew(self, keys: OwnerKeys, now: int, days: int) -> Members:
-        """Sign a roster of the same devices that holds longer, and a certificate for the server.
+        """Sign a roster of the same devices that holds longer, a certificate for the server, each admission.
+
+        Devices fetch their admission by themselves: with it a certificate, and where the server is.
 
         Args:
             keys: The owner's.
@@ -206,6 +205,8 @@ class OwnedFleet:
             until = now + days * DAY
             members = self._written(keys, self.members().next_roster(until))
             self.certify_server(keys, now, until)
+            for each in members.present:
+                self._answer(keys, each, now)
             return members
 
     def certify_server(self, keys: OwnerKeys, now: int, until: int) -> None:
@@ -255,20 +256,23 @@ class OwnedFleet:
         _write_nodes(self.operator / "nodes", members.present)
         return members
 
-    def _admission(self, keys: OwnerKeys, asked: Asked, now: int) -> bytes:
-        device = asked.request.device
+    def _answer(self, keys: OwnerKeys, member: Member, now: int) -> bytes:
+        """A member's admission, where the server hands it out."""
         admission = Admission(
             fleet=self.about.fleet,
-            device=device,
-            request=asked.digest,
+            device=member.device,
+            request=member.request,
             operator=self.about.operator,
             reviewers=self.about.reviewers,
             threshold=self.about.threshold,
             ca=keys.authority.der,
-            certificate=keys.authority.client(device, asked.tls, now),
+            certificate=keys.authority.client(member.device, member.tls, now),
             server=self.about.server,
         )
-        return sign_admission(admission, keys.enrolment)
+        answer = sign_admission(admission, keys.enrolment)
+        durable.make_folder(self.operator / "admitted")
+        durable.replace(self.operator / "admitted" / f"{member.request}.json", answer)
+        return answer
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -235,7 +235,10 @@ def renew(
     ] = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Sign the roster and the server's certificate anew, before they expire."""
+    """Sign the roster, the server's certificate and every admission anew, before they expire.
+
+    Agents fetch their admission within about a day: with it their certificate, and the server's URL.
+    """
     from covey_server.fleet_keys import url_of  # noqa: PLC0415 - as above
     from covey_server.key_files import passphrase  # noqa: PLC0415 - as above
 
@@ -246,7 +249,7 @@ def renew(
         fleet = fleet.tell(url_of(server, hosts) if server is not None else None, hosts)
     members = fleet.renew(keys, _now(), days or fleet.about.days)
     typer.echo(_roster_line(members))
-    _tell_server(folder, "roster", "tls.crt")
+    _tell_server(folder, "roster", "tls.crt", "admitted")
 
 
 def listen(

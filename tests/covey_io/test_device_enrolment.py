@@ -144,7 +144,8 @@ class TestAccept:
             x509.load_pem_x509_certificate((folder / name).read_bytes()) for name in ("ca.crt", "tls.crt")
         )
         tls.verify_directly_issued_by(ca)
-        assert {path.name for path in folder.iterdir()} == {*SECRETS, *ANSWERED, "node.pub", "request.json"}
+        others = {"node.pub", "request.json", ".admission.json.lock"}
+        assert {path.name for path in folder.iterdir()} == {*SECRETS, *ANSWERED, *others}
 
     def test_twice_is_once(self, folder: Path, asked: Asked) -> None:
         accept(folder, answer(asked))
