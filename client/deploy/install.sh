@@ -59,18 +59,31 @@ have_user() { [ -z "$root" ] && id "$1" >/dev/null 2>&1; }
 
 check() {
   [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "only root may install" "sudo $0"
-  [ "$(getconf LONG_BIT)" = 64 ] || fail "a 32-bit system: there are no packages for it" "install 64-bit Raspberry Pi OS"
+  [ "$(getconf LONG_BIT)" = 64 ] ||
+    fail "32-bit programs, whatever the kernel is: there are no packages for them" "install 64-bit Raspberry Pi OS"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     fail "$python is no Python 3.11 or newer" "Debian 12 and Raspberry Pi OS have one; or give --python FILE"
+  "$python" -c 'import sys; sys.exit(sys.maxsize < 2**32)' ||
+    fail "$python is a 32-bit program: there are no packages for it" "give a 64-bit one: --python FILE"
   "$python" -c 'import venv, ensurepip' 2>/dev/null || [ "$packages" = 0 ] ||
     fail "$python has no venv" "apt install python3-venv"
-  [ -n "$root" ] || command -v systemctl >/dev/null || fail "no systemd" "run the agent by what starts your services"
-  local memory free
-  memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
-  [ "$memory" -ge 900 ] || echo "note: $memory MB of memory; training wants 1000"
-  mkdir -p "${root:-/}"
-  free=$(df -Pm "${root:-/opt}" | awk 'NR == 2 {print $4}')
-  [ "$packages" = 0 ] || [ "$free" -ge 4000 ] || fail "$free MB free, the environments want 4000" "make room"
+  [ -n "$root" ] || command -v systemctl >/dev/null ||
+    fail "no systemd" "run the agent by what starts your services: covey device run"
+  check_room
+}
+check_room() {
+  local memory free where="${root:-/opt}"
+  memory=$(($(getconf _PHYS_PAGES) * $(getconf PAGE_SIZE) / 1048576))
+  [ "$memory" -ge 900 ] ||
+    echo "note: $memory MB of memory, and training wants 1000: this device can infer, and answer no plan that trains"
+  [ "$packages" = 1 ] || return 0
+  while [ ! -d "$where" ]; do where=$(dirname "$where"); done
+  free=$(df -Pm "$where" | awk 'NR == 2 {print $4}')
+  [ "$free" -ge 4000 ] || is_made || fail "$free MB free in $where, the environments want 4000" "make room"
+}
+is_made() { # whether no environment is to be made for the first time
+  { ! part agent || [ -f "$root/opt/covey/.covey-installed" ]; } &&
+    { ! part node || [ -f "$root/opt/covey-node/.covey-installed" ]; }
 }
 
 user() { # name, home
@@ -81,6 +94,14 @@ folder() { # path, mode, owner
   [ -d "$path" ] && [ "$(stat -c %a "$path")" = "$2" ] && return
   act "folder $1, mode $2" install -d -m "$2" "$path"
   [ "$dry" = 1 ] || [ -n "$root" ] || chown "$3:$3" "$path"
+}
+owned() { # path, owner: what was done in it as another user, such as root, the owner could not read
+  [ -z "$root" ] && [ -d "$1" ] && have_user "$2" || return 0
+  [ -z "$(find "$1" -xdev ! -user "$2" -print -quit)" ] || act "all in $1 for $2" chown -Rh "$2:$2" "$1"
+}
+belongs() { # path, owner
+  [ -z "$root" ] && [ -d "$1" ] && have_user "$2" || return 0
+  [ "$(stat -c %U "$1")" = "$2" ] || act "folder $1 for $2" chown "$2:$2" "$1"
 }
 file() { # from, to, mode
   cmp -s "$1" "$root$2" || act "file $2" install -D -m "$3" "$1" "$root$2"
@@ -105,7 +126,10 @@ reload() { [ -n "$root" ] || systemctl daemon-reload; }
 install_agent() {
   user covey /var/lib/covey
   folder /var/lib/covey 700 covey
+  owned /var/lib/covey covey
   folder /var/lib/covey-data 750 covey
+  # an application that records may have it, but root may not
+  [ "$(stat -c %U "$root/var/lib/covey-data" 2>/dev/null)" != root ] || belongs /var/lib/covey-data covey
   environment /opt/covey device
   file "$here/covey-agent.service" /etc/systemd/system/covey-agent.service 644
   file "$here/device.toml.example" /etc/covey/device.toml.example 644
@@ -113,6 +137,7 @@ install_agent() {
 install_node() {
   user covey-node /var/lib/covey-node
   folder /var/lib/covey-node 700 covey-node
+  owned /var/lib/covey-node covey-node
   environment /opt/covey-node node
   file "$here/covey-supernode.service" /etc/systemd/system/covey-supernode.service 644
   # read by systemd once it is called .conf
@@ -121,6 +146,7 @@ install_node() {
 install_all() {
   check
   folder /etc/covey 755 root
+  belongs /etc/covey root
   ! part agent || install_agent
   ! part node || install_node
   if [ "$changed" = 0 ]; then
