@@ -5,6 +5,8 @@
 pip evaluates markers for the machine it runs on, whatever --platform says. uv, which Flower brings, resolves
 as the other machine would: by its markers, and by what the wheels for it say that they need (torch for ARM is
 another version). Each must be pinned in constraints.txt, so that a device installs what was looked at.
+
+Ends with 1 if one has no wheel or is not pinned, with 3 if the index does not answer, which says nothing.
 """
 
 import subprocess
@@ -21,6 +23,15 @@ PYTHONS = ("3.11", "3.13")
 EXTRAS = ("node", "device")
 UV = Path(sys.executable).with_name("uv")
 
+WRONG = 1
+UNREACHABLE = 3
+NO_ANSWER = ("Failed to fetch", "Request failed", "the network was disabled")
+"""What uv says of an index that does not answer; that there is no wheel, it says otherwise."""
+
+
+class UnreachableError(Exception):
+    """The index does not answer."""
+
 
 def resolved(python: str) -> dict[str, str]:
     """What would be installed there, from wheels alone.
@@ -32,12 +43,17 @@ def resolved(python: str) -> dict[str, str]:
         Versions by name.
 
     Raises:
-        subprocess.CalledProcessError: It cannot be, as uv has told by then.
+        subprocess.CalledProcessError: It cannot be; uv says why.
+        UnreachableError: The index does not answer; uv says how.
     """
     words = ["pip", "compile", "pyproject.toml", *(f"--extra={extra}" for extra in EXTRAS)]
     words += ["--constraint=constraints.txt", f"--python-platform={PLATFORM}", f"--python-version={python}"]
     words += ["--only-binary=:all:", "--quiet", "--no-header", "--no-annotate", "--no-config"]
-    done = subprocess.run([UV, *words], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([UV, *words], capture_output=True, text=True, check=False, cwd=ROOT)
+    sys.stderr.write(done.stderr)
+    if done.returncode and any(words in done.stderr for words in NO_ANSWER):
+        raise UnreachableError
+    done.check_returncode()
     return versions(done.stdout, python)
 
 
@@ -70,23 +86,32 @@ def versions(text: str, python: str) -> dict[str, str]:
     }
 
 
+def status(python: str) -> int:
+    """Say what cannot be installed or is not pinned.
+
+    Args:
+        python: The version of the interpreter there.
+    """
+    try:
+        found = resolved(python)
+    except UnreachableError:
+        sys.stdout.write(f"Python {python}: the package index does not answer: nothing is known\n")
+        return UNREACHABLE
+    except subprocess.CalledProcessError:
+        sys.stdout.write(f"Python {python}: cannot be installed from wheels\n")
+        return WRONG
+    pins = versions((ROOT / "constraints.txt").read_text(), python)
+    loose = [f"{name}{version}" for name, version in found.items() if pins.get(name) != version]
+    for each in loose:
+        sys.stdout.write(f"Python {python}: {each} is not pinned in constraints.txt\n")
+    sys.stdout.write(f"Python {python}: a wheel for each of {len(found)} packages ({PLATFORM})\n")
+    return WRONG if loose else 0
+
+
 def main() -> int:
-    """Say what cannot be installed or is not pinned; the status is 1 if there is any."""
-    wrong = 0
-    for python in PYTHONS:
-        try:
-            found = resolved(python)
-        except subprocess.CalledProcessError:
-            sys.stdout.write(f"Python {python}: cannot be installed from wheels\n")
-            wrong = 1
-            continue
-        pins = versions((ROOT / "constraints.txt").read_text(), python)
-        loose = [f"{name}{version}" for name, version in found.items() if pins.get(name) != version]
-        for each in loose:
-            sys.stdout.write(f"Python {python}: {each} is not pinned in constraints.txt\n")
-        wrong |= bool(loose)
-        sys.stdout.write(f"Python {python}: a wheel for each of {len(found)} packages ({PLATFORM})\n")
-    return wrong
+    """What is wrong with one of them is worse than what is not known of another."""
+    found = {status(python) for python in PYTHONS}
+    return next((each for each in (WRONG, UNREACHABLE) if each in found), 0)
 
 
 if __name__ == "__main__":
