@@ -7,20 +7,16 @@ and training child; what carries the messages is their own socket.
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Message
 
 from agents import short_folder
 from covey.errors import CoveyError, RoundAborted
-from covey.ledger.entries import Abort, AnyEntry, Reserve, Settle
-from covey_server import app
-from covey_server.run_folder import RunFolder
-from covey_server.sum_rows import read_entries
-from pilot import MASKED, Device, Fault, Pilot, SocketGrid, pilot
+from covey.ledger.entries import Abort, Settle
+from pilot import MASKED, Device, Fault, Pilot, pilot
+from pilot_run import check_audit, check_paid, entries, run, settled
 from small_disk import fill, small_disk
 
 DEVICES = 12
@@ -37,54 +33,13 @@ def fleet() -> Iterator[Pilot]:
         yield made
 
 
-def run(fleet: Pilot, before: Fault | None = None, after: Fault | None = None) -> RunFolder:
-    """One federation, as `flwr run` does it."""
-    config: dict[str, bool | float | int | str] = {
-        "federation": str(fleet.folder / "federation.toml"),
-        "runs": str(fleet.folder / "runs"),
-        "operator": str(fleet.folder / "keys/operator"),
-    }
-    app.main(SocketGrid(fleet.devices, before, after), Context(1, 1, {}, RecordDict(), config))
-    return RunFolder.open(fleet.folder / "runs/pilot")
-
-
-def entries(fleet: Pilot) -> list[AnyEntry]:
-    return read_entries(RunFolder.open(fleet.folder / "runs/pilot").ledger)
-
-
-def settled(fleet: Pilot) -> list[int]:
-    """How many devices were in each sum that was opened."""
-    rows = RunFolder.open(fleet.folder / "runs/pilot").sum_rows()
-    return [row["devices"] for row in rows if row["event"] == "settle"]
-
-
-def check_audit(fleet: Pilot, *, warnings: int = 0) -> None:
-    """What a reviewer finds: nothing, or so many warnings."""
-    covey = Path(sys.executable).with_name("covey")
-    keys = fleet.folder / "keys"
-    done = subprocess.run(
-        [
-            *(covey, "audit", fleet.folder / "runs/pilot", "--reviewer", keys / "reviewer/reviewer.vkey"),
-            *("--enrolment", keys / "operator/enrolment.pub", "--witnessed", keys / "witness"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == min(warnings, 1), done.stdout + done.stderr
-    assert not warnings or f"Certified, with {warnings} warning" in done.stdout
-
-
-def check_paid(fleet: Pilot) -> None:
-    """No budget is spent twice, and none that the ledger does not know of."""
-    asked = {each.plan: each for each in entries(fleet) if isinstance(each, Reserve)}
-    for device in fleet.devices.values():
-        budget = device.budget
-        assert not budget.locked
-        sums = [(each.asked.run, each.asked.sum) for each in budget.reserved.values()]
-        assert len(set(sums)) == len(sums)
-        assert len(sums) <= len(asked)
+@pytest.fixture
+def ten() -> Iterator[Pilot]:
+    """As few as hide one another; three of them may be lost."""
+    federation = MASKED.format(rounds=1, minimum=7, timeout=float(TIMEOUT))
+    with short_folder() as folder, pilot(folder, 10, federation, spare=2) as made:
+        made.start()
+        yield made
 
 
 def at(stage: str, act: Sequence[tuple[Device, int]]) -> Fault:
@@ -104,19 +59,17 @@ STAGES = ("advertise", "share", "masked", "consistency", "unmask")
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_quarter_of_the_fleet_dies_at_a_stage(stage: str, fleet: Pilot) -> None:
-    """Three of twelve: the sum is opened with the nine others, or the round is aborted."""
-    lost = [fleet.device(index) for index in (1, 5, 8)]
-    run(fleet, at(stage, [(device, signal.SIGKILL) for device in lost]))
-    in_sums = settled(fleet)
+def test_thirty_percent_of_the_fleet_die_at_a_stage(stage: str, ten: Pilot) -> None:
+    """Three of ten, for good: each sum is opened with the others, and with those whose vectors had come."""
+    lost = [ten.device(index) for index in (1, 5, 8)]
+    run(ten, at(stage, [(device, signal.SIGKILL) for device in lost]))
     late = stage in ("consistency", "unmask")  # their vectors had come
-    assert in_sums[0] == (12 if late else 9)
-    assert in_sums[1] == 9
-    for device in fleet.devices.values():
+    assert settled(ten) == [10 if late else 7, 7]
+    for device in ten.devices.values():
         gone = device in lost
         assert len(device.budget.reserved) == (2 if not gone else int(stage != "advertise"))
-    check_paid(fleet)
-    check_audit(fleet)
+    check_paid(ten)
+    check_audit(ten)
 
 
 def test_more_than_may_drop_out_is_an_abort_that_stays_spent(fleet: Pilot) -> None:
