@@ -140,6 +140,10 @@ install_node() {
   owned /var/lib/covey-node covey-node
   environment /opt/covey-node node
   file "$here/covey-supernode.service" /etc/systemd/system/covey-supernode.service 644
+  file "$here/covey-supernode-alive.sh" /opt/covey-node/covey-supernode-alive.sh 755
+  for unit in service timer; do
+    file "$here/covey-supernode-alive.$unit" "/etc/systemd/system/covey-supernode-alive.$unit" 644
+  done
   # read by systemd once it is called .conf
   file "$here/covey-supernode.conf.example" /etc/systemd/system/covey-supernode.service.d/server.conf.example 644
 }
@@ -169,8 +173,8 @@ NEXT
 
 uninstall_all() {
   [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "only root may uninstall" "sudo $0 --uninstall"
-  for unit in covey-supernode covey-agent; do
-    local path="$root/etc/systemd/system/$unit.service"
+  for unit in covey-supernode-alive.timer covey-supernode-alive.service covey-supernode.service covey-agent.service; do
+    local path="$root/etc/systemd/system/$unit"
     [ -e "$path" ] || continue
     [ -n "$root" ] || systemctl disable --now "$unit" >/dev/null 2>&1 || true
     act "no unit $unit" rm -rf "$path" "$path.d/server.conf.example"

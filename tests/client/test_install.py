@@ -12,6 +12,7 @@ from covey_client.configuration import read
 
 DEPLOY = Path(__file__).parents[2] / "client" / "deploy"
 UNITS = ("covey-agent.service", "covey-supernode.service")
+ALIVE = ("covey-supernode-alive.service", "covey-supernode-alive.timer")
 MOST_EXPOSED = 1.6
 """Of 10, as `systemd-analyze security` counts; 1.5 was measured with systemd 252."""
 
@@ -39,7 +40,7 @@ def tree(root: Path) -> dict[str, object]:
 def test_twice_is_once(tmp_path: Path) -> None:
     said = install(tmp_path)
     made = tree(tmp_path)
-    for name in UNITS:
+    for name in (*UNITS, *ALIVE):
         assert f"file /etc/systemd/system/{name}" in said
         assert (tmp_path / "etc/systemd/system" / name).read_bytes() == (DEPLOY / name).read_bytes()
     assert "folder /var/lib/covey, mode 700" in said
@@ -71,7 +72,7 @@ def test_what_a_device_never_forgets_outlives_the_installation(tmp_path: Path) -
     assert "kept: /var/lib/covey (keys, budget, claims)" in said
     assert (tmp_path / "var/lib/covey/budget.jsonl").exists()
     assert (tmp_path / "etc/covey/device.toml").exists()
-    assert not list(tmp_path.rglob("*.service"))
+    assert not [*tmp_path.rglob("*.service"), *tmp_path.rglob("*.timer")]
     install(tmp_path, "--uninstall", "--purge")
     assert not [path for path in tmp_path.rglob("*") if "covey" in path.name]
     assert "nothing to change" in install(tmp_path, "--uninstall", "--purge")
@@ -104,7 +105,7 @@ def test_a_part_alone(part: str, there: str, not_there: str, tmp_path: Path) -> 
     assert not list(tmp_path.rglob(f"*{not_there}*"))
     assert install(tmp_path, "--only", part) == "nothing to change\n"
     install(tmp_path)
-    assert len(list(tmp_path.rglob("*.service"))) == 2
+    assert {path.name for path in tmp_path.rglob("*.service")} == {*UNITS, ALIVE[0]}
 
 
 def test_an_owner_with_a_strict_umask_gets_the_same(tmp_path: Path) -> None:
@@ -168,7 +169,8 @@ def test_the_two_are_users_of_their_own_and_the_supernode_sees_nothing_of_the_de
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
     """In a folder that has the programs, so that it has nothing to say."""
-    for unit in UNITS:
+    (tmp_path / ALIVE[1]).write_bytes((DEPLOY / ALIVE[1]).read_bytes())
+    for unit in (ALIVE[0], *UNITS):
         text = (DEPLOY / unit).read_text()
         program = re.findall(r"^ExecStart=(\S+)", text, re.MULTILINE)[0]
         (tmp_path / unit).write_text(text.replace(program, "/bin/true"))

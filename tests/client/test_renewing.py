@@ -167,7 +167,7 @@ class Asking:
         """Whether it is time now."""
         before = psutil.Process().children()
         self.asks.step()
-        return psutil.Process().children() != before
+        return bool(psutil.Process().children() != before)
 
     def ends(self) -> None:
         while psutil.Process().children():
@@ -190,7 +190,7 @@ class TestWhen:
 
     def test_a_fleet_that_starts_does_not_ask_at_once(self) -> None:
         clock = [0.0]
-        asks = Renewal(("false",), list, clock=lambda: clock[0], chance=lambda: 0.5)
+        asks = Renewal(("false",), lambda: None, clock=lambda: clock[0], chance=lambda: 0.5)
         clock[0] = renewal.HOUR * 0.49
         asks.step()
         assert psutil.Process().children() == []
@@ -223,7 +223,7 @@ class TestWhen:
         assert psutil.Process().children() == []
 
     def test_a_program_that_is_not_there_stops_nothing(self, capfd: pytest.CaptureFixture[str]) -> None:
-        Renewal(("/nowhere/python",), list, first=0).step()
+        Renewal(("/nowhere/python",), lambda: None, first=0).step()
         assert "cannot be asked for" in capfd.readouterr().err
 
 
