@@ -5,7 +5,10 @@ content or the new, never a part (POSIX rename(2); a torn last line of an append
 reader to drop).
 """
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -20,7 +23,7 @@ def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with _named(path), os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -36,12 +39,37 @@ def append(path: Path, line: bytes) -> None:
         line: Complete bytes of one line.
     """
     new = not path.exists()
-    with path.open("ab") as file:
+    with _named(path), path.open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
     if new:
         sync_folder(path.parent)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever fails says where: a write to a full disk by itself does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Refuse to begin what could not be written down at its end.
+
+    Args:
+        folder: On the disk that matters.
+        size: Bytes that must be free there.
+
+    Raises:
+        OSError: There are fewer.
+    """
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def sync(path: Path) -> None:

@@ -13,6 +13,7 @@ All runs in a folder write to one ledger, `ledger/` in it. A run whose folder ha
 with: after a crash, `flwr run` again.
 """
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,7 @@ from covey_server.summary import Summary, privacy_of
 from covey_strategies.protection import Operator, Protection
 
 POLL_SECONDS = 1.0
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 LEAST_LARGEST = 2 * SMALLEST_COHORT - 1
 
 app = ServerApp()
@@ -61,6 +63,21 @@ def main(grid: Grid, context: Context) -> None:
     Raises:
         CoveyError: Flower shows it in the run's status and stream; an exit status would be lost on the way.
     """
+    try:
+        federate(grid, context)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise _full(error) from error
+
+
+def federate(grid: Grid, context: Context) -> None:
+    """The same; what the disk does not take is told as the disk tells it.
+
+    Raises:
+        CoveyError: As above.
+        OSError: A file could not be written; what was to follow from it did not.
+    """
     file = settings.load(Path(path_of(context, "federation")), FederationFile)
     path = Path(path_of(context, "runs")) / file.name
     protected = protection_of(file, context)
@@ -69,6 +86,14 @@ def main(grid: Grid, context: Context) -> None:
         log = log_of(protected, context)
         with opened(folder.ledger, log) as ledger, reached(grid, protected, context) as devices:
             run(devices, file, folder, ledger, protected, newest=newest_of(protected, context))
+
+
+def _full(error: OSError) -> StateError:
+    """What to do about a disk that takes no more."""
+    return StateError(
+        f"{error.filename}: {(error.strerror or str(error)).lower()}",
+        hint="make room on the disk, and go on with the run",
+    )
 
 
 @contextmanager

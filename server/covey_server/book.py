@@ -46,6 +46,9 @@ from covey_strategies.protection import Operator
 
 CRASHED: Final = "the server stopped before the sum was opened"
 MOST_REASON: Final = 2000
+ROOM: Final = 1 << 20
+"""Bytes that must be free on the ledger's disk before anything is asked, and for each device of a cohort:"""
+DEVICE_ROOM: Final = 1 << 14
 MOST_EVIDENCE: Final = 64
 """Sums whose evidence is read when a run begins: a device that was in none of them is not shown its past."""
 
@@ -124,7 +127,13 @@ class RunBook:
         return self._last
 
     def reserve(self, signed: Sequence[Signed]) -> tuple[Receipt, ...]:
-        """Before plans are sent: durable and announced when it returns."""
+        """Before plans are sent: durable and announced when it returns.
+
+        Raises:
+            OSError: The disk has no room for how they would end. Nothing is written: it would stay spent.
+        """
+        cohorts = sum(plans.from_bytes(each.plan).cohort for each in signed)
+        durable.check_room(self._ledger.files.path, ROOM + DEVICE_ROOM * cohorts)
         now = self._ledger.now
         places = self._ledger.append(
             Reserve(time=now, plan=each.plan, signature=each.signature) for each in signed

@@ -185,6 +185,7 @@ class Coordinator:
         return Private(inner, self._asking(state.preprocessing), recipes)
 
     def _round(self, strategy: Private, state: Checkpoint, server_round: int) -> Checkpoint:
+        self._folder.check_room(state)  # a round that is lost was asked in vain, and stays spent
         started = time.monotonic()
         parameters, trained = self._train(strategy, server_round, state.parameters)
         accuracy = self._accuracy(strategy, server_round, parameters)

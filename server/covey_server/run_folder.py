@@ -33,6 +33,7 @@ from covey_server.sum_rows import Row, read_entries, rows_of
 OWN_LEDGER = "ledger"
 SHARED_LEDGER = "../ledger"
 _KEPT = 2
+_SLACK = 1 << 20  # bytes, for metrics and for how a file system counts
 _CHECKPOINT = re.compile(r"^round-(\d{6})\.ckpt$")
 
 
@@ -145,6 +146,14 @@ class RunFolder:
         """Write a checkpoint, then drop all but the last two."""
         durable.replace(self.checkpoints / f"round-{state.round:06d}.ckpt", checkpoints.to_bytes(state))
         self._drop_old()
+
+    def check_room(self, state: Checkpoint) -> None:
+        """Before a round is asked that ends with a checkpoint as large as this one.
+
+        Raises:
+            OSError: The disk has no room for it.
+        """
+        durable.check_room(self.checkpoints, len(checkpoints.to_bytes(state)) + _SLACK)
 
     def latest(self) -> Checkpoint | None:
         """The last checkpoint; None before the first.

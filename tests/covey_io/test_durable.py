@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -183,3 +184,23 @@ def test_swap_link_points_at_old_or_new(tmp_path: Path, monkeypatch: pytest.Monk
     durable.swap_link(link, "two")
     assert str(link.readlink()) == "two"
     assert [path.name for path in tmp_path.iterdir()] == ["current"]
+
+
+@pytest.mark.parametrize("write", [durable.replace, durable.append])
+def test_a_disk_that_is_full_says_which_file_it_did_not_take(
+    write: Callable[[Path, bytes], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # as write(2) and fsync(2) have it
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path / "file", b"line\n")
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+def test_room_is_missed_before_it_is_needed(tmp_path: Path) -> None:
+    durable.check_room(tmp_path, 1)
+    with pytest.raises(OSError, match="No space left") as caught:
+        durable.check_room(tmp_path, 1 << 62)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))
