@@ -2,6 +2,8 @@
 
 Flower's SuperLink starts its executor in a session of its own, which starts ServerApps: a process group does
 not have them all, and they outlive whoever was killed. What they keep is the environment they began with.
+The executor lets nobody but root read its own (PR_SET_DUMPABLE of prctl(2)): it is known by the file of its
+part that its command line names.
 """
 
 import os
@@ -81,9 +83,27 @@ def _processes() -> Iterator[int]:
 
 def _carries(pid: int, mark: str) -> bool:
     """A zombie carries nothing: its environment is gone."""
+    try:
+        values = (_PROCESSES / str(pid) / "environ").read_bytes().split(b"\0")
+    except PermissionError:
+        return _names_a_file(pid, mark)
+    except OSError:
+        return False
     wanted = f"{MARK}={mark}".encode()
-    values = _read(pid, "environ").split(b"\0")
     return any(value == wanted or (mark.endswith("#") and value.startswith(wanted)) for value in values)
+
+
+def _names_a_file(pid: int, mark: str) -> bool:
+    """Whether a process of this user names a file of the part, where its environment is not to be read."""
+    folder = os.fsencode(f"{mark.replace('#', '/').rstrip('/')}/")
+    words = _read(pid, "cmdline").split(b"\0")
+    return _user(pid) == os.geteuid() and any(word.startswith(folder) for word in words)
+
+
+def _user(pid: int) -> int | None:
+    """Whose it is; None when it is gone."""
+    lines = _read(pid, "status").splitlines()
+    return next((int(line.split()[2]) for line in lines if line.startswith(b"Uid:")), None)
 
 
 def _is(pid: int, named: str) -> bool:
