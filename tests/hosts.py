@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,17 @@ NETWORK = "10.77.0"
 CABLE = Path(__file__).with_name("slow_link.py")
 TOGETHER, APART = "br0", "br1"
 """Two bridges with no way between them: all hosts are at the first; a part that is parted, at the other."""
+SLEEPER = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wanted, struct timespec *left) {
+    return syscall(SYS_clock_nanosleep, clock, flags, wanted, left) ? errno : 0;
+}
+"""
+"""Python's time.sleep: faketime 0.9.10 adds the clock's error to it, though the monotonic clock is right."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Host:
         address: Its own.
         link: The bridge's end of its cable.
         clock: By how much its clock is wrong, as faketime(1) has it (`+1d`, `-2h`); empty for a right one.
+        sleeper: A library that is loaded where the clock is wrong; see `SLEEPER`.
         processes: What `start` started there.
     """
 
@@ -46,13 +59,15 @@ class Host:
     address: str
     link: str
     clock: str = ""
+    sleeper: Path | None = None
     processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list, repr=False, compare=False)
 
     @property
     def wrap(self) -> list[str]:
         """What a command is started by, so that it runs there."""
-        wrong = ["faketime", "-m", "--exclude-monotonic", "-f", self.clock] if self.clock else []
-        return ["ip", "netns", "exec", self.name, *wrong]
+        loaded = f"LD_PRELOAD={self.sleeper}"
+        wrong = ["env", loaded, "faketime", "-m", "--exclude-monotonic", "-f", self.clock]
+        return ["ip", "netns", "exec", self.name, *(wrong if self.clock else ())]
 
     def run(self, words: Sequence[str], seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """A command there, to its end."""
@@ -207,7 +222,9 @@ def network(names: Sequence[str], *, clocks: Mapping[str, str] | None = None) ->
         pytest.skip("no wrong clocks: Debian's faketime is not installed")
     sweep()
     made = Network(f"{_prefix()}br")
+    folder = Path(tempfile.mkdtemp(prefix="cvsleep")) if clocks else None
     try:
+        sleeper = None if folder is None else _sleeper(folder)
         run("ip", "netns", "add", made.bridge)
         for bridge in (TOGETHER, APART):
             run("ip", "-n", made.bridge, "link", "add", bridge, "type", "bridge")
@@ -218,12 +235,25 @@ def network(names: Sequence[str], *, clocks: Mapping[str, str] | None = None) ->
                 f"{NETWORK}.{number}",
                 f"l{number}",
                 (clocks or {}).get(name, ""),
+                sleeper,
             )
             made.hosts[name] = host  # before it is made, so that a half made one goes as well
             _connect(made.bridge, host)
         yield made
     finally:
         _remove(made)
+        if folder is not None:
+            shutil.rmtree(folder)
+
+
+def _sleeper(folder: Path) -> Path:
+    """The library of `SLEEPER`, compiled; skips the test where there is no compiler."""
+    if not shutil.which("cc"):
+        pytest.skip("no wrong clocks: no C compiler, for a sleep that faketime gets wrong")
+    source, library = folder / "sleeper.c", folder / "sleeper.so"
+    source.write_text(SLEEPER)
+    run("cc", "-shared", "-fPIC", "-o", str(library), str(source))
+    return library
 
 
 def _prefix() -> str:
