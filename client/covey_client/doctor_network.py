@@ -1,5 +1,6 @@
 """Checks of what a device says to others and how: certificates, servers, sockets, units."""
 
+import errno
 import pwd
 import socket
 import ssl
@@ -166,18 +167,21 @@ def _shaken(name: str, where: Address, plain: socket.socket, state: Path, began:
         context.load_cert_chain(state / TLS_CERTIFICATE, state / TLS_KEY)
     with context.wrap_socket(plain, server_hostname=where.host) as secure:
         took = time.monotonic() - began
-        _still_open(secure)
+        _still_open(secure, mutual=where.mutual)
         version = secure.version()
     return Row(name, "ok", f"{version} in {1000 * took:.0f} ms")
 
 
-def _still_open(secure: ssl.SSLSocket) -> None:
+def _still_open(secure: ssl.SSLSocket, *, mutual: bool) -> None:
     """In TLS 1.3 a server turns a client's certificate away after the handshake (RFC 8446, 4.4.2.4)."""
     secure.settimeout(_SHORT)
     try:
-        secure.recv(1)
+        heard = secure.recv(1)
     except TimeoutError:  # it waits for us to speak
         return
+    if mutual and not heard:  # gRPC closes without a word
+        reason = "closed after the handshake: it may not believe this device's certificate"
+        raise ConnectionResetError(errno.ECONNRESET, reason)
 
 
 def check_socket(path: Path) -> Row:
