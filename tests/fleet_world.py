@@ -103,14 +103,22 @@ def status(device: Device) -> Status:
     return ask(device.folder / f"{device.name}.own")
 
 
+def doctors(made: World, device: Device, host: str) -> str:
+    """What the doctor says to a device's owner."""
+    covey = Path(sys.executable).with_name("covey")
+    words = [str(covey), "device", "doctor", "--config", str(device.config), "--no-worker"]
+    return made.network.hosts[host].run([*words, "--address", made.address]).stdout
+
+
 @contextmanager
-def world(
+def world(  # noqa: PLR0913 - each named at the call
     *,
     spare: int = 3,
     rounds: int = 2,
     devices: int = DEVICES,
     others: Sequence[str] = (),
     clocks: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
 ) -> Iterator[World]:
     """A fleet whose devices are started, except those that a test has beyond `DEVICES`.
 
@@ -120,10 +128,11 @@ def world(
         devices: In the roster; the first `DEVICES` of them are at the two sites.
         others: More hosts.
         clocks: Hosts whose clock is wrong.
+        timeout: Of a stage, seconds.
     """
     with network(["server", *SITES, *others], clocks=clocks) as hosts, short_folder() as folder:
         address = hosts.hosts["server"].address
-        federation = MASKED.format(rounds=rounds, minimum=9, timeout=float(TIMEOUT))
+        federation = MASKED.format(rounds=rounds, minimum=9, timeout=float(timeout))
         with pilot(folder, devices, federation, spare=spare, hosts=[address]) as fleet:
             made = World(fleet, hosts)
             for index, each in enumerate(fleet.devices.values()):
