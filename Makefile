@@ -44,7 +44,8 @@ test-kill: $(VENV)/.dev
 
 # Real agents under users of their own, in networks of their own, that are killed, frozen, cut off and attacked.
 test-fleet: $(VENV)/.dev
-	$(BIN)/pytest -n $(JOBS) -m long tests/e2e/test_hostile_bundle.py tests/e2e/test_agent_faults.py tests/e2e/test_network_faults.py tests/e2e/test_session_attacks.py tests/e2e/test_full_server_disk.py tests/e2e/test_units.py $(FLEET)
+	$(BIN)/pytest -n $(JOBS) -m long $(patsubst %,tests/e2e/test_%.py,hostile_bundle agent_faults network_faults \
+	  session_attacks full_server_disk certificates wrong_clocks supernode_watch units pilot_page) $(FLEET)
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)

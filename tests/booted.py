@@ -1,19 +1,21 @@
 """A machine that runs systemd: this one's files under a layer that is thrown away, in namespaces of its own.
 
-What is installed there, users and units included, is installed nowhere else. Its network is this machine's,
-so that packages can be fetched, but it may not change it; of its cgroups only those that systemd keeps
-processes in may be written: units run under their users, system call filters and views of the file system,
-and MemoryMax=, TasksMax= and IPAddressDeny= hold nothing.
+What is installed there, users and units included, is installed nowhere else, unless another machine is booted
+from its files. Its network is this machine's, so that packages can be fetched, but it may not change it; or
+that of a host of `hosts.network`. Of its cgroups only those that systemd keeps processes in may be written:
+units run under their users, system call filters and views of the file system, and MemoryMax=, TasksMax= and
+IPAddressDeny= hold nothing.
 """
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +38,15 @@ class Machine:
         """Its files, for this machine's root."""
         return Path(f"/proc/{self.leader}/root")
 
+    @property
+    def enter(self) -> list[str]:
+        """What a command is started by, so that its root runs it there."""
+        return ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C"]
+
     def try_to(self, *words: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
         """A command there, by its root."""
-        enter = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-p", "-C"]
         return subprocess.run(
-            [*enter, *words], capture_output=True, text=True, timeout=seconds, check=False, cwd="/"
+            [*self.enter, *words], capture_output=True, text=True, timeout=seconds, check=False, cwd="/"
         )
 
     def run(self, *words: str, seconds: float = 60) -> str:
@@ -66,19 +72,23 @@ class Machine:
 
 
 @contextmanager
-def booted(folder: Path, share: Sequence[Path] = ()) -> Iterator[Machine]:
-    """Boot one; skips the test where that cannot be. It is gone at the end.
+def booted(
+    folder: Path, share: Sequence[Path] = (), *, written: Path | None = None, network: str = ""
+) -> Iterator[Machine]:
+    """Boot one; skips the test where that cannot be. It is gone at the end, and what it wrote with it.
 
     Args:
         folder: For what it writes, which stays in memory.
         share: Folders of this machine that it may read under the same paths.
+        written: What another machine wrote on its `card`: this one begins with it.
+        network: The network namespace of a host; empty for this machine's own.
     """
     if os.geteuid() != 0:
         pytest.skip("only root may boot a machine")
     if not shutil.which("systemd-nspawn"):
         pytest.skip("no machine to boot: Debian's systemd-container is not installed")
-    folder.mkdir()
-    with _layer(folder) as files:
+    folder.mkdir(exist_ok=True)
+    with _layer(folder, written) as files:
         words = [
             "systemd-nspawn",
             "-D",
@@ -89,36 +99,82 @@ def booted(folder: Path, share: Sequence[Path] = ()) -> Iterator[Machine]:
             "--quiet",
         ]
         words += [f"--bind-ro={each}" for each in share]
+        words += [f"--network-namespace-path=/run/netns/{network}"] if network else []
         words += ["--boot", "systemd.unit=basic.target"]
-        with (folder / "console").open("wb") as console:
+        with _groups() as groups, (folder / "console").open("wb") as console:
+            enter = "".join(f"echo $$ > {each}/cgroup.procs && " for each in groups)
             process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
+                ["sh", "-c", f'{enter}exec "$@"', "sh", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
             )
-        try:
-            yield _awaited(process, folder / "console")
-        finally:
-            _end(process)
+            try:
+                yield _awaited(process, folder / "console")
+            finally:
+                _end(process)
 
 
 @contextmanager
-def _layer(folder: Path) -> Iterator[Path]:
-    """All files of this machine, to be written without changing them."""
-    mounts = [["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(folder)]]
-    parts = {name: folder / name for name in ("upper", "work", "all")}
-    options = f"lowerdir=/,upperdir={parts['upper']},workdir={parts['work']}"
-    mounts.append(["mount", "-t", "overlay", "-o", options, "overlay", str(parts["all"])])
+def _groups() -> Iterator[list[Path]]:
+    """Cgroups of its own, where systemd keeps processes: two machines are two."""
+    name = f"covey-{os.getpid()}-{secrets.token_hex(4)}"
+    found = [Path(f"/sys/fs/cgroup/{each}") for each in ("unified", "systemd")]
+    made = [each / name for each in found if each.is_dir()]
+    for each in made:
+        each.mkdir()
     try:
-        for words in mounts:
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"no machine to boot: {done.stderr.strip()}")
-            for each in parts.values():
-                each.mkdir(exist_ok=True)
-        yield parts["all"]
+        yield made
     finally:
-        for place in (parts["all"], folder):
-            if place.is_mount():
-                subprocess.run(["umount", "-l", place], check=True)
+        for each in made:
+            for path, _, _ in os.walk(each, topdown=False):
+                with suppress(OSError):  # a process of it is not quite gone
+                    os.rmdir(path)  # noqa: PTH106 - os.walk gives words
+
+
+@contextmanager
+def card(folder: Path) -> Iterator[Path]:
+    """Memory in which a machine that is booted in this folder writes, and that outlives it.
+
+    Yields:
+        What it will have written, for other machines to begin with.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root may boot a machine")
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(folder))
+    try:
+        yield folder / "upper"
+    finally:
+        _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def _mount(*words: str) -> None:
+    done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no machine to boot: {done.stderr.strip()}")
+
+
+@contextmanager
+def _layer(folder: Path, written: Path | None) -> Iterator[Path]:
+    """All files of this machine, and of another one over them, to be written without changing them."""
+    parts = {name: folder / name for name in ("upper", "work", "all")}
+    lower = f"{written}:/" if written else "/"
+    options = f"lowerdir={lower},upperdir={parts['upper']},workdir={parts['work']}"
+    with ExitStack() as stack:
+        if not folder.is_mount():
+            _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(folder))
+            stack.callback(_unmount, folder)
+        for each in parts.values():
+            each.mkdir(exist_ok=True)
+        _mount("-t", "overlay", "-o", options, "overlay", str(parts["all"]))
+        stack.callback(_unmount, parts["all"])
+        yield parts["all"]
 
 
 def _awaited(process: "subprocess.Popen[bytes]", console: Path, seconds: float = 60) -> Machine:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from covey.delivery import Answer, Delivery
 from covey.errors import CoveyError, StateError
 from covey_client import scopes
 from covey_client.agent import Agent
@@ -91,16 +92,22 @@ def run(path: Path, stop: threading.Event) -> None:
     busy = StateError(f"{state}: another agent runs with this state", hint="stop it first")
     with held(state, busy), ExitStack() as stack:
         agent = agent_of(path, file)
+        attended = attending(file, agent, stack)
+
+        def carried(asked: Delivery) -> Answer:
+            """A question that the SuperNode brought: a run is on, and with it the session service."""
+            attended.woken()
+            return agent.answer(asked)
+
         socket = AgentSocket(
             Path(file.socket.path),
             allowed=uids(file.socket.users),
             per_minute=file.socket.per_minute,
-            handle=answering(agent.answer),
+            handle=answering(carried),
             log=to_log,
             mode=ANYBODY if file.socket.users else OWNER_ONLY,
         )
         stack.callback(socket.close)
-        attended = attending(file, agent, stack)
         observed = Observed(agent, agent.hindrance, attended.state, time.time())
         owners = AgentSocket(
             Path(file.socket.owner),
@@ -122,10 +129,12 @@ class Attended:
     Attributes:
         state: What to tell of it.
         renewed: Called when the device has another certificate.
+        woken: Called when the service is likely to be there.
     """
 
     state: Callable[[], str] = str
     renewed: Callable[[], None] = lambda: None
+    woken: Callable[[], None] = lambda: None
 
 
 def attending(file: DeviceFile, agent: Agent, stack: ExitStack) -> Attended:
@@ -144,7 +153,7 @@ def attending(file: DeviceFile, agent: Agent, stack: ExitStack) -> Attended:
     state = Path(file.state)
     client = SessionClient(file.session.server, credentials(state), agent.answer, to_log)
     stack.callback(client.close)
-    return Attended(client.state, lambda: client.show(credentials(state)))
+    return Attended(client.state, lambda: client.show(credentials(state)), client.wake)
 
 
 def renewing(state: Path, renewed: Callable[[], None], stack: ExitStack) -> Renewal | None:

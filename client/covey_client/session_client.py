@@ -28,6 +28,8 @@ CALM_SECONDS: Final = 30.0
 """A stream that has lasted so long was good: the next wait is short again."""
 
 LOOK_SECONDS: Final = 0.2
+NEW_SECONDS: Final = 3.0
+"""A connection that is being made is given so long before a wake begins another."""
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", session.FRAME),
@@ -93,6 +95,7 @@ class SessionClient:
         self._log = log
         self._first_wait = first_wait
         self._stop = threading.Event()
+        self._woken = threading.Event()
         self._state = f"not connected to {server} yet"
         self._since = time.time()
         self._broke = ""
@@ -111,9 +114,14 @@ class SessionClient:
         """Show these from the next connection on; one that is open stays."""
         self._credentials = grpc.ssl_channel_credentials(shown.authority, shown.key, shown.certificate)
 
+    def wake(self) -> None:
+        """Try now: the service is likely to be there. Without it, the next try may be a minute away."""
+        self._woken.set()
+
     def close(self) -> None:
         """The stream ends; an answer that is being computed is waited for a little."""
         self._stop.set()
+        self._woken.set()
         call = self._call
         if call is not None:
             call.cancel()
@@ -122,6 +130,7 @@ class SessionClient:
     def _keep_up(self) -> None:
         wait = self._first_wait
         while not self._stop.is_set():
+            self._woken.clear()
             began = time.monotonic()
             why = self._attend()
             if self._stop.is_set():
@@ -130,8 +139,10 @@ class SessionClient:
                 wait = self._first_wait
             self._broke = why
             self._says(f"not connected to {self._server}: {why}")
-            self._stop.wait(wait * (0.5 + random.random() / 2))  # so that a fleet does not come at once
-            wait = min(2 * wait, LONGEST_WAIT)
+            if self._woken.wait(wait * (0.5 + random.random() / 2)):  # so that a fleet does not come at once
+                wait = self._first_wait
+            else:
+                wait = min(2 * wait, LONGEST_WAIT)
 
     def _attend(self) -> str:
         """One stream to its end; says why it ended."""
@@ -160,14 +171,19 @@ class SessionClient:
             outgoing.put(None)
 
     def _wait_until_ready(self, channel: grpc.Channel) -> None:
-        """Until there is a connection, for a minute at most, and no longer than this client is wanted."""
+        """Until there is a connection, for a minute at most, and no longer than this client is wanted.
+
+        A channel tries again ever more rarely: one that is woken begins anew, unless it has just begun.
+        """
         ready = grpc.channel_ready_future(channel)
-        deadline = time.monotonic() + LONGEST_WAIT
+        began = time.monotonic()
         while True:
             try:
                 ready.result(timeout=LOOK_SECONDS)
             except grpc.FutureTimeoutError:
-                if self._stop.is_set() or time.monotonic() > deadline:
+                waited = time.monotonic() - began
+                woken = self._woken.is_set() and waited > NEW_SECONDS
+                if self._stop.is_set() or woken or waited > LONGEST_WAIT:
                     raise
             else:
                 return

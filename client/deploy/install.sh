@@ -2,11 +2,11 @@
 # Installs a Covey device: two users, two environments, two systemd units. Says what it changes; run again, it
 # changes nothing. Starts nothing: the device must be enrolled first.
 #
-#   client/deploy/install.sh                     the agent and the SuperNode, covey from the package index
+#   client/deploy/install.sh                     the agent and the SuperNode, covey from the clone that this is in
 #   client/deploy/install.sh --wheel FILE.whl    covey from a wheel
 #   client/deploy/install.sh --only agent        without the SuperNode, for a device that only attends sessions
 #   client/deploy/install.sh --only node         without the agent
-#   --index URL                                  another package index
+#   --index URL                                  another package index, for what covey needs
 #   client/deploy/install.sh --dry-run           say what would be changed
 #   client/deploy/install.sh --uninstall         units, environments, users; what the device never forgets stays
 #   client/deploy/install.sh --uninstall --purge that as well
@@ -15,6 +15,7 @@
 #   --python FILE                                another Python than /usr/bin/python3
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+clone=$(cd "$here/../.." && pwd)
 umask 022 # the environments are root's, and both users run them
 root="" wheel="" index="" only="" python=/usr/bin/python3 dry=0 packages=1 uninstall=0 purge=0
 
@@ -107,18 +108,22 @@ file() { # from, to, mode
   cmp -s "$1" "$root$2" || act "file $2" install -D -m "$3" "$1" "$root$2"
 }
 environment() { # path, extra
-  local path="$root$1" what="covey[$2]"
+  local path="$root$1" what="${wheel:-$clone}[$2]"
   [ "$packages" = 1 ] || return 0
-  [ -z "$wheel" ] || what="$wheel[$2]"
   local mark="$path/.covey-installed" wanted
-  wanted="$what $(sha256sum "$here/../../constraints.txt" ${wheel:+"$wheel"} | sha256sum | cut -c1-16)"
+  wanted="$what $(source_of | sha256sum | cut -c1-16)"
   [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ] && return
   act "environment $1: $what, which takes some minutes" made "$path" "$what" "$mark" "$wanted"
+}
+source_of() { # what is installed, to see whether it has changed
+  sha256sum "$clone/constraints.txt" ${wheel:+"$wheel"}
+  [ -n "$wheel" ] || find "$clone/pyproject.toml" "$clone"/{core,client,strategies,models,cli} -type f \
+    ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum
 }
 made() {
   "$python" -m venv "$1"
   "$1/bin/pip" install --disable-pip-version-check --quiet ${index:+--index-url "$index"} \
-    --constraint "$here/../../constraints.txt" "$2"
+    --constraint "$clone/constraints.txt" "$2"
   echo "$4" >"$3"
 }
 reload() { [ -n "$root" ] || systemctl daemon-reload; }

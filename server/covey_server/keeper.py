@@ -25,6 +25,8 @@ from covey_server.supervision import Part, Program, launched
 
 PATIENCE: Final = 90.0
 """Seconds from `flwr run` until its ServerApp is there."""
+REST: Final = 30.0
+"""Seconds to wait after something could not be written."""
 NAME: Final = "run"
 MOST_REASON: Final = 300
 _TAIL: Final = 256 << 10
@@ -73,6 +75,7 @@ class Keeper:
         self._attempt: Attempt | None = None
         self._backoff = Backoff(first=1.0, most=60.0)
         self._due = 0.0
+        self._rests = 0.0
 
     @property
     def current(self) -> Order | None:
@@ -82,7 +85,20 @@ class Keeper:
         return next(iter(running or todo), None)
 
     def step(self) -> None:
-        """Look after the runs once."""
+        """Look after the runs once. What cannot be written now is tried again: the server has other parts."""
+        if self._clock() < self._rests:
+            return
+        try:
+            self._look()
+        except OSError as error:
+            self._rests = self._clock() + REST
+            self._say(f"runs: {error}; trying again in {REST:g} s")
+
+    def close(self) -> None:
+        """End what is at work; the run goes on when the server does."""
+        self._end()
+
+    def _look(self) -> None:
         order = self.current
         if order is None:
             return
@@ -96,10 +112,6 @@ class Keeper:
             self._finish(order)
         elif self._clock() >= self._due and self._link.state == "healthy":
             self._begin(order)
-
-    def close(self) -> None:
-        """End what is at work; the run goes on when the server does."""
-        self._end()
 
     def _begin(self, order: Order) -> None:
         reached = self._round(order)

@@ -7,6 +7,7 @@ orders/NAME/stop              there once somebody wants it stopped
 orders/NAME/log               what the ServerApp printed
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,9 +145,12 @@ class Orders:
         with held(self._path, None):
             known = {order.name: order for order in self.all()}
             if name in known:
-                return self._again(known[name], federation)
-            last = max((order.entered.number for order in known.values()), default=0)
-            return self._new(name, federation, last + 1)
+                made = self._again(known[name], federation)
+            else:
+                last = max((order.entered.number for order in known.values()), default=0)
+                made = self._new(name, federation, last + 1)
+            self._give(made.path)
+        return made
 
     def stop(self, name: str) -> Order:
         """Want a run stopped.
@@ -158,6 +162,7 @@ class Orders:
         if order.is_over:
             raise InputError(f"run {name} is {order.progress.state}", hint="see covey fleet status")
         durable.replace(order.path / "stop", b"")
+        self._give(order.path)
         return order
 
     def write(self, order: Order, progress: Progress) -> Order:
@@ -165,6 +170,14 @@ class Orders:
         told = msgspec.structs.replace(progress, time=int(self._now()))
         durable.replace(order.path / "progress.json", msgspec.json.encode(told) + b"\n")
         return msgspec.structs.replace(order, progress=told)
+
+    def _give(self, path: Path) -> None:
+        """What root asks for is the server's: it writes there as a user of its own."""
+        if os.geteuid() != 0:
+            return
+        server = self._path.parent.stat()
+        for each in (self._path, *self._path.iterdir(), *path.iterdir()):
+            os.chown(each, server.st_uid, server.st_gid, follow_symlinks=False)
 
     def _new(self, name: str, federation: bytes, number: int) -> Order:
         path = self._path / name

@@ -88,6 +88,26 @@ def test_a_server_that_is_restarted_is_found_again(service: Service) -> None:
         assert asked(service) == Refusal("there")
 
 
+def test_one_that_is_woken_does_not_wait_for_its_next_try(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question came by Flower: a run has begun, whose service was not there before."""
+    with socket.socket() as nobody, monkeypatch.context() as impatient:
+        impatient.setattr("covey_client.session_client.LONGEST_WAIT", 0.2)
+        nobody.bind(("127.0.0.1", 0))  # nobody listens yet, and nobody else takes the port
+        port = nobody.getsockname()[1]
+        address = f"localhost:{port}"
+        client = SessionClient(address, service.credentials(NAME), there, service.told.append, first_wait=60)
+        until(lambda: "no answer" in client.state())
+    server = SessionServer(f"127.0.0.1:{port}", service.shown, service.sessions)
+    try:
+        client.wake()
+        until(lambda: client.state().startswith("connected"), 10)
+    finally:
+        client.close()
+        server.close()
+
+
 def test_its_owner_is_told_how_it_stands_since_when_and_what_broke_it(service: Service) -> None:
     with attending(service, {NAME: there}) as clients:
         until(lambda: clients[NAME].state().startswith("connected"))

@@ -54,7 +54,7 @@ def take(device: Device, victim: Device, names: Sequence[str]) -> None:
 
 def test_who_shows_what_does_not_hold_is_refused_and_the_fleet_goes_on() -> None:
     """Expired; of an unknown authority; revoked in the run; another's name; another's keys."""
-    with world(devices=DEVICES + 5, others=["elsewhere"]) as made:
+    with world(devices=DEVICES + 5, others=["elsewhere"], timeout=90) as made:
         fleet, keys = owner(made)
         device = made.fleet.device
         show(device(EXPIRED), keys.authority, -1)
