@@ -122,6 +122,7 @@ def main() -> None:
         for each in devices:
             each.configure(tables=f'[session]\nserver = "localhost:{sessions}"')
         fleet.start()
+        host.wait(lambda: registered(host) == chosen.agents, LONGEST)  # one that may not connect yet ends
         for each in devices:
             stack.enter_context(supernode(host, each))
         host.wait(lambda: online(host) == chosen.agents, 300)
@@ -140,6 +141,12 @@ def online(host: ServingHost) -> int:
     """SuperNodes that are connected."""
     told = host.covey("fleet", "status", "--json")
     return int((json.loads(told.stdout)["supernodes"] or {}).get("online", 0)) if told.stdout else 0
+
+
+def registered(host: ServingHost) -> int:
+    """SuperNodes that may connect."""
+    book = host.state / "superlink/nodes.json"
+    return len(json.loads(book.read_bytes())) if book.exists() else 0
 
 
 if __name__ == "__main__":
