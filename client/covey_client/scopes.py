@@ -5,6 +5,7 @@ only where polkit lets it, and has a manager of its own only with a session: so 
 neither is permitted, `covey_client.limits` alone keeps the limits.
 """
 
+import os
 import subprocess
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -51,6 +52,7 @@ def _works(prefix: Sequence[str]) -> bool:
             timeout=_TRY_SECONDS,
             check=False,
             stdin=subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
         )
     except (OSError, subprocess.SubprocessError):
         return False

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from covey_client.limits import Limits, Outcome, start
 from covey_client.scopes import find, scope
 
@@ -43,6 +45,18 @@ def test_each_manager_is_tried_and_the_first_that_works_is_taken(tmp_path: Path)
 def test_without_systemd_there_is_none(tmp_path: Path) -> None:
     assert find(LIMITS, str(tmp_path / "nowhere")) == ()
     assert find(LIMITS, stand_in(tmp_path, "nobody")) == ()
+
+
+def test_what_is_only_tried_tells_nothing_to_whoever_watches_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd-run reports its own failure to the unit's socket, and the journal would show it as odd."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/of/the/agent")
+    command = tmp_path / "systemd-run"
+    command.write_text(f'#!/bin/sh\necho "[$NOTIFY_SOCKET]" >>{tmp_path}/told\nexit 1\n')
+    command.chmod(0o755)
+    assert find(LIMITS, str(command)) == ()
+    assert set((tmp_path / "told").read_text().split()) == {"[]"}
 
 
 def test_what_the_kernel_kills_in_a_cgroup_was_out_of_memory(tmp_path: Path) -> None:
