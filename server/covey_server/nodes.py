@@ -85,7 +85,7 @@ class Nodes:
         self._tried[name] = self._clock()
         try:
             self._unregister(name) if name in known else self._register(name, wanted[name])
-        except CoveyError as error:
+        except (CoveyError, OSError) as error:
             self._say(f"SuperNode {name}: {error}")
         else:
             del self._tried[name]

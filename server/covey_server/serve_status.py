@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -83,14 +84,18 @@ class Teller:
     def __init__(self, path: Path, tell: Callable[[ServerStatus], None]) -> None:
         self._path = path
         self._tell = tell
-        self._last: ServerStatus | None = None
+        self._told: ServerStatus | None = None
+        self._written: ServerStatus | None = None
 
     def step(self, status: ServerStatus) -> None:
-        """Write it down, if it is another."""
-        if status != self._last:
-            durable.replace(self._path, msgspec.json.encode(status) + b"\n")
+        """Tell it and write it down, if it is another. On a full disk the server goes on, and tries again."""
+        if status != self._told:
             self._tell(status)
-            self._last = status
+            self._told = status
+        if status != self._written:
+            with suppress(OSError):
+                durable.replace(self._path, msgspec.json.encode(status) + b"\n")
+                self._written = status
 
 
 def read(state: Path) -> ServerStatus | None:

@@ -18,6 +18,7 @@ from covey_server.sum_rows import read_entries
 from covey_server.summary import read
 from covey_server.superlink import asked
 from serving_host import ServingHost, devices, node_key, serving
+from small_disk import fill, small_disk
 
 MINUTE = 60
 
@@ -197,6 +198,26 @@ def test_what_is_wrong_with_a_federation_is_said_before_anything_starts(tmp_path
         assert told in done.stderr, done.stderr
         path.write_text('name = "pilot"\n[model]\nname = "digits"\n[federation]\nrounds = 1\n')
     assert not (host.state / "orders").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(200)
+def test_on_a_full_disk_the_server_says_so_lives_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "server", "64m") as disk, serving(tmp_path) as host:
+        assert host.serving
+        before = host.processes("superlink", "flower-superlink")
+        os.kill(host.serving.pid, signal.SIGSTOP)  # so that it finds order and full disk together
+        assert host.order(1).returncode == 0
+        filler = fill(disk)
+        log = host.folder / "serve.log"
+        os.kill(host.serving.pid, signal.SIGCONT)
+        host.wait(lambda: "No space left" in log.read_text())
+        assert host.processes("superlink", "flower-superlink") == before
+        filler.unlink()
+        host.wait(lambda: "run pilot begins" in log.read_text(), 60)
+        assert host.serving.poll() is None
+        assert host.covey("fleet", "stop", "pilot").returncode == 0
+        host.wait(lambda: "run pilot was stopped" in log.read_text(), 90)
 
 
 @pytest.mark.timeout(200)
