@@ -48,10 +48,10 @@ class World:
         """Of the session service."""
         return f"{self.network.hosts['server'].address}:{PORT}"
 
-    def serve(self) -> None:
-        """The ServerApp, on the server's host."""
+    def serve(self, *until: str) -> None:
+        """The ServerApp, on the server's host; until a moment of `pilot_server`, if one is named."""
         server = self.network.hosts["server"]
-        words = [sys.executable, str(SERVER), str(self.fleet.folder), self.address]
+        words = [sys.executable, str(SERVER), str(self.fleet.folder), self.address, *until]
         with (self.fleet.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*server.wrap, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL
