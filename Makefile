@@ -45,7 +45,7 @@ test-kill: $(VENV)/.dev
 # Real agents under users of their own, in networks of their own, that are killed, frozen, cut off and attacked.
 test-fleet: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m long $(patsubst %,tests/e2e/test_%.py,hostile_bundle agent_faults network_faults \
-	  session_attacks full_server_disk certificates wrong_clocks supernode_watch units pilot_page) $(FLEET)
+	  session_attacks full_server_disk certificates wrong_clocks supernode_watch both_ways units pilot_page) $(FLEET)
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)

@@ -71,6 +71,7 @@ def log(host: ServingHost, name: str) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(280)
 def test_each_device_is_asked_once_by_the_way_that_reaches_it(tmp_path: Path) -> None:
     """Streams where they are, the SuperLink elsewhere; who has both is one device, and its SuperNode idle."""
