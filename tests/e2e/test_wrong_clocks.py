@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_a_clock_that_is_wrong_by_a_day_harms_nobody_and_spends_nothing_twice() -> None:
-    with world(devices=DEVICES + len(CLOCKS), others=list(CLOCKS), clocks=CLOCKS) as made:
+    with world(devices=DEVICES + len(CLOCKS), others=list(CLOCKS), clocks=CLOCKS, timeout=90) as made:
         wrong = {host: made.fleet.device(DEVICES + place) for place, host in enumerate(CLOCKS)}
         for host, device in wrong.items():
             made.place(device, host)
