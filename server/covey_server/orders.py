@@ -9,7 +9,8 @@ orders/NAME/log               what the ServerApp printed
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -141,16 +142,14 @@ class Orders:
         Raises:
             InputError: Another run has the name, or it is finished.
         """
-        durable.make_folder(self._path)
-        with held(self._path, None):
-            known = {order.name: order for order in self.all()}
-            if name in known:
-                made = self._again(known[name], federation)
-            else:
+        with _as_owner_of(self._path.parent):
+            durable.make_folder(self._path)
+            with held(self._path, None):
+                known = {order.name: order for order in self.all()}
+                if name in known:
+                    return self._again(known[name], federation)
                 last = max((order.entered.number for order in known.values()), default=0)
-                made = self._new(name, federation, last + 1)
-            self._give(made.path)
-        return made
+                return self._new(name, federation, last + 1)
 
     def stop(self, name: str) -> Order:
         """Want a run stopped.
@@ -161,8 +160,8 @@ class Orders:
         order = self.find(name)
         if order.is_over:
             raise InputError(f"run {name} is {order.progress.state}", hint="see covey fleet status")
-        durable.replace(order.path / "stop", b"")
-        self._give(order.path)
+        with _as_owner_of(self._path.parent):
+            durable.replace(order.path / "stop", b"")
         return order
 
     def write(self, order: Order, progress: Progress) -> Order:
@@ -170,14 +169,6 @@ class Orders:
         told = msgspec.structs.replace(progress, time=int(self._now()))
         durable.replace(order.path / "progress.json", msgspec.json.encode(told) + b"\n")
         return msgspec.structs.replace(order, progress=told)
-
-    def _give(self, path: Path) -> None:
-        """What root asks for is the server's: it writes there as a user of its own."""
-        if os.geteuid() != 0:
-            return
-        server = self._path.parent.stat()
-        for each in (self._path, *self._path.iterdir(), *path.iterdir()):
-            os.chown(each, server.st_uid, server.st_gid, follow_symlinks=False)
 
     def _new(self, name: str, federation: bytes, number: int) -> Order:
         path = self._path / name
@@ -205,6 +196,27 @@ class Orders:
         progress = path / "progress.json"
         told = _decoded(progress, Progress) if progress.exists() else Progress(time=entered.time)
         return Order(path=path, entered=entered, progress=told)
+
+
+@contextmanager
+def _as_owner_of(state: Path) -> Iterator[None]:
+    """Root asks as the server's user, whose the state is.
+
+    So what it writes is the server's, and no link that this user has put there leads root elsewhere.
+    """
+    if os.geteuid() != 0 or not state.exists():
+        yield
+        return
+    owner, groups = state.stat(), os.getgroups()
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def _decoded(path: Path, kind: type[_Record]) -> _Record:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import short_folder
 from covey_server.keeper import REST, Keeper
 from covey_server.orders import Orders
 from covey_server.server_file import ServerFile
@@ -27,6 +28,17 @@ def link(tmp_path: Path) -> Iterator[Part]:
     assert part.state == "healthy"
     yield part
     part.stop()
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A server's, whose user can reach it."""
+    with short_folder() as folder:
+        folder.chmod(0o755)
+        made = folder / "state"
+        made.mkdir()
+        os.chown(made, SERVER, SERVER)
+        yield made
 
 
 def test_an_order_that_cannot_be_written_is_told_and_tried_again_later(tmp_path: Path, link: Part) -> None:
@@ -50,13 +62,26 @@ def test_an_order_that_cannot_be_written_is_told_and_tried_again_later(tmp_path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask on behalf of somebody else")
-def test_what_root_asks_for_belongs_to_the_server_s_user(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    os.chown(state, SERVER, SERVER)
+def test_what_root_asks_for_belongs_to_the_server_s_user(state: Path) -> None:
     orders = Orders(state / "orders", time.time)
     order = orders.enter("pilot", b"")
     orders.stop("pilot")
     made = [state / "orders", *(state / "orders").rglob("*")]
     assert order.path / "stop" in made
     assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(SERVER, SERVER)}
+    assert (os.geteuid(), os.getegid()) == (0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask on behalf of somebody else")
+def test_root_is_not_led_elsewhere_by_a_link_of_the_server_s_user(state: Path) -> None:
+    """Or whoever has the server's user could have root write, and give away, what is root's."""
+    roots = state.parent / "roots"
+    roots.mkdir(mode=0o755)
+    (roots / "kept").touch(0o600)
+    (state / "orders").mkdir()
+    (state / "orders/pilot").symlink_to(roots)
+    os.chown(state / "orders", SERVER, SERVER)
+    with pytest.raises(PermissionError):
+        Orders(state / "orders", time.time).enter("pilot", b"")
+    assert [(each.name, each.stat().st_uid) for each in roots.iterdir()] == [("kept", 0)]
+    assert (os.geteuid(), os.getegid()) == (0, 0)
