@@ -32,11 +32,10 @@ from covey_client.seeds import SystemSeeds
 from covey_client.status import Observed, telling
 from covey_client.training_child import TrainingChild
 from covey_io import durable
-from covey_io.device_keys import read_keys
+from covey_io.device_keys import ADMISSION, read_keys
 from covey_io.lock import held
 
 MOST_STATUS: Final = 600
-ADMISSION: Final = "admission.json"
 HOUR: Final = 3600.0
 LOOK_SECONDS: Final = 10.0
 OWNER_ONLY: Final = 0o600

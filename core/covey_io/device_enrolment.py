@@ -49,11 +49,10 @@ from covey.enrolment import (
 from covey.errors import CoveyError, InputError, ProtocolError, StateError
 from covey.secagg.states import Me
 from covey_io import durable
-from covey_io.device_keys import KEY_BYTES, Keys, read_key, write_keys
+from covey_io.device_keys import ADMISSION, KEY_BYTES, Keys, read_key, write_keys
 from covey_io.lock import held
 
 REQUEST: Final = "request.json"
-ADMISSION: Final = "admission.json"
 NODE_KEY: Final = "node.key"
 TLS_KEY: Final = "tls.key"
 TLS_CERTIFICATE: Final = "tls.crt"

@@ -25,6 +25,8 @@ from covey.secagg.states import Me
 from covey_io import durable
 
 KEY_BYTES = 32
+ADMISSION = "admission.json"
+"""What a device was admitted by, if it was; named here, since the agent has no memory for what reads it."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def _carries(pid: int, mark: str) -> bool:
 
 def _names_a_file(pid: int, mark: str) -> bool:
     """Whether a process of this user names a file of the part, where its environment is not to be read."""
-    folder = os.fsencode(f"{mark.replace('#', '/').rstrip('/')}/")
+    state, _, part = mark.rpartition("#")
+    folder = os.fsencode(f"{Path(state, part)}/")
     words = _read(pid, "cmdline").split(b"\0")
     return _user(pid) == os.geteuid() and any(word.startswith(folder) for word in words)
 

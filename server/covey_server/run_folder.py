@@ -144,16 +144,19 @@ class RunFolder:
 
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, then drop all but the last two."""
-        durable.replace(self.checkpoints / f"round-{state.round:06d}.ckpt", checkpoints.to_bytes(state))
+        durable.replace(self._path_of(state), checkpoints.to_bytes(state))
         self._drop_old()
 
     def check_room(self, state: Checkpoint) -> None:
-        """Before a round is asked that ends with a checkpoint as large as this one.
+        """Before a round is asked that ends with a checkpoint as large as this one, which is saved.
 
         Raises:
             OSError: The disk has no room for it.
         """
-        durable.check_room(self.checkpoints, len(checkpoints.to_bytes(state)) + _SLACK)
+        durable.check_room(self.checkpoints, self._path_of(state).stat().st_size + _SLACK)
+
+    def _path_of(self, state: Checkpoint) -> Path:
+        return self.checkpoints / f"round-{state.round:06d}.ckpt"
 
     def latest(self) -> Checkpoint | None:
         """The last checkpoint; None before the first.
