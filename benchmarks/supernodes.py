@@ -13,53 +13,22 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from flower_programs import free_port, running
+from flower_programs import free_port
 from hosts import usage
 from pilot import MASKED, Device, pilot
-from serving_host import ServingHost
+from serving_host import ServingHost, serving, supernode
 
 MEGABYTE = 1 << 20
 LONGEST = 900
 """Seconds that a run may take."""
 PARTS = ("flower-superlink", "flower-superexec", "flwr-serverapp")
-
-
-@contextmanager
-def serving(folder: Path, sessions: int) -> Iterator[ServingHost]:
-    """A server with a session service, for the fleet that `pilot` made there."""
-    host = ServingHost(folder)
-    text = host.config.read_text().replace(str(host.operator), str(folder / "keys/operator"))
-    host.operator = folder / "keys/operator"
-    host.config.write_text(f'{text}[sessions]\naddress = "127.0.0.1:{sessions}"\n')
-    host.start()
-    try:
-        host.wait(host.is_healthy)
-        yield host
-    finally:
-        host.stop()
-
-
-@contextmanager
-def supernode(host: ServingHost, device: Device) -> Iterator[str]:
-    """A device's; gives a word of its command line, and the name of its log."""
-    home = host.folder / f"home-{device.name}"
-    home.mkdir()
-    words = (
-        *("--superlink", f"127.0.0.1:{host.port}"),
-        *("--root-certificates", str(host.state / "superlink/ca.crt")),
-        *("--auth-supernode-private-key", str(device.state / "node.key")),
-        *("--node-config", f'agent="{device.socket}"'),
-        *("--port", str(free_port())),
-    )
-    with running(f"flower-supernode@{device.name}", *words, folder=host.folder, home=home):
-        yield str(device.socket)
 
 
 def tree(word: str, program: str) -> int:
@@ -117,14 +86,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         fleet = stack.enter_context(pilot(Path(place), chosen.agents, federation))
         sessions = free_port()
-        host = stack.enter_context(serving(fleet.folder, sessions))
+        host = stack.enter_context(serving(fleet.folder, fleet=True, sessions=sessions))
         devices = list(fleet.devices.values())
         for each in devices:
             each.configure(tables=f'[session]\nserver = "localhost:{sessions}"')
         fleet.start()
         host.wait(lambda: registered(host) == chosen.agents, LONGEST)  # one that may not connect yet ends
         for each in devices:
-            stack.enter_context(supernode(host, each))
+            stack.enter_context(supernode(host, each.name, each.state / "node.key", each.socket))
         host.wait(lambda: online(host) == chosen.agents, 300)
         idle, peak = memory(host, devices[0]), run(host, devices[0])
         says({"agents": chosen.agents, "cores": os.cpu_count(), "model": "digits"})

@@ -3,13 +3,13 @@
 import http.client
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from covey_server.enrolment_service import EnrolmentServer, Place
 from covey_server.fleet_owner import OwnedFleet
+from http_thread import in_a_thread
 from made_fleet import desk_of
 
 
@@ -47,14 +47,9 @@ def running(fleet: OwnedFleet, *, tls: bool = False, proxied: bool = False) -> I
     """Serve a fleet's folder, on loopback."""
     said: list[str] = []
     place = Place(tls=fleet.operator if tls else None, proxied=proxied)
-    with EnrolmentServer(desk_of(fleet), place, said.append) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield Endpoint(server, said)
-        finally:
-            server.shutdown()
-            thread.join()
+    server = EnrolmentServer(desk_of(fleet), place, said.append)
+    with in_a_thread(server):
+        yield Endpoint(server, said)
 
 
 def trusting(ca: bytes) -> ssl.SSLContext:

@@ -18,6 +18,7 @@ from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import read_entries
 from hosts import Network, network
 from pilot import MASKED, Device, Pilot, pilot
+from pilot_run import audited
 
 DEVICES, PORT, TIMEOUT = 12, 9482, 40
 SERVER = Path(__file__).with_name("pilot_server.py")
@@ -157,11 +158,7 @@ def check(made: World, sums: int, *, rounds: int = 2) -> None:
         assert len(set(spent)) == len(spent)
         assert set(spent) <= asked
         assert not device.budget.locked
-    keys = made.fleet.folder / "keys"
-    covey = Path(sys.executable).with_name("covey")
-    audit = [str(covey), "audit", str(folder.path), "--reviewer", f"{keys}/reviewer/reviewer.vkey"]
-    audit += ["--enrolment", f"{keys}/operator/enrolment.pub", "--witnessed", f"{keys}/witness"]
-    done = subprocess.run(audit, capture_output=True, text=True, timeout=120, check=False)
+    done = audited(made.fleet)
     assert done.stdout.startswith(("Certified", "Nothing was found")), done.stdout + done.stderr
 
 

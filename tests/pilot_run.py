@@ -25,13 +25,19 @@ def serve(fleet: Pilot, grid: Grid) -> RunFolder:
     Raises:
         CoveyError: What ended it.
     """
-    config: dict[str, bool | float | int | str] = {
-        "federation": str(fleet.folder / "federation.toml"),
-        "runs": str(fleet.folder / "runs"),
-        "operator": str(fleet.folder / "keys/operator"),
-    }
-    app.main(grid, Context(1, 1, {}, RecordDict(), config))
+    app.main(grid, context_of(fleet.folder))
     return RunFolder.open(fleet.folder / "runs/pilot")
+
+
+def context_of(folder: Path, **more: str) -> Context:
+    """What `flwr run` gives the ServerApp of a pilot's folder."""
+    config: dict[str, bool | float | int | str] = {
+        "federation": str(folder / "federation.toml"),
+        "runs": str(folder / "runs"),
+        "operator": str(folder / "keys/operator"),
+        **more,
+    }
+    return Context(1, 1, {}, RecordDict(), config)
 
 
 def entries(fleet: Pilot) -> list[AnyEntry]:
@@ -45,11 +51,11 @@ def settled(fleet: Pilot) -> list[int]:
     return [row["devices"] for row in rows if row["event"] == "settle"]
 
 
-def check_audit(fleet: Pilot, *, warnings: int = 0) -> None:
-    """What a reviewer finds: nothing, or so many warnings."""
+def audited(fleet: Pilot) -> "subprocess.CompletedProcess[str]":
+    """What a reviewer is told."""
     covey = Path(sys.executable).with_name("covey")
     keys = fleet.folder / "keys"
-    done = subprocess.run(
+    return subprocess.run(
         [
             *(covey, "audit", fleet.folder / "runs/pilot", "--reviewer", keys / "reviewer/reviewer.vkey"),
             *("--enrolment", keys / "operator/enrolment.pub", "--witnessed", keys / "witness"),
@@ -59,6 +65,11 @@ def check_audit(fleet: Pilot, *, warnings: int = 0) -> None:
         timeout=120,
         check=False,
     )
+
+
+def check_audit(fleet: Pilot, *, warnings: int = 0) -> None:
+    """What a reviewer finds: nothing, or so many warnings."""
+    done = audited(fleet)
     assert done.returncode == min(warnings, 1), done.stdout + done.stderr
     assert not warnings or f"Certified, with {warnings} warning" in done.stdout
 

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Message
 
 from covey_server import app
 from covey_server.session_grid import SessionGrid
 from covey_simulations.grid import InProcessGrid
+from pilot_run import context_of
 
 ANSWERED = "answered"
 MOMENTS = ("advertise", "share", "masked", "consistency", "unmask", ANSWERED)
@@ -41,14 +42,8 @@ def killed_at(moment: str) -> type[SessionGrid]:
 
 def main(folder: Path, address: str) -> None:
     """As `flwr run` does it; Flower's own grid is nobody's."""
-    config: dict[str, bool | float | int | str] = {
-        "federation": str(folder / "federation.toml"),
-        "runs": str(folder / "runs"),
-        "operator": str(folder / "keys/operator"),
-        "sessions": address,
-    }
     nobody = InProcessGrid(lambda message, _: message, [2])  # type: ignore[arg-type] # names the run
-    app.main(nobody, Context(1, 1, {}, RecordDict(), config))
+    app.main(nobody, context_of(folder, sessions=address))
 
 
 if __name__ == "__main__":

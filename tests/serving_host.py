@@ -66,6 +66,8 @@ port = {port}
 port = {enrolment}
 [runs]
 attempts = {attempts}
+[sessions]
+address = "{sessions}"
 """
 
 
@@ -75,10 +77,14 @@ class ServingHost:
     Args:
         folder: Of the test.
         attempts: As in server.toml.
-        fleet: Whether the operator's folder is a whole fleet's, or has SuperNodes' keys only.
+        fleet: Whether the operator's folder is that of a whole fleet, in `folder`/keys, which is made if
+            it is not there; else it has SuperNodes' keys only.
+        sessions: The port of a session service; None for none.
     """
 
-    def __init__(self, folder: Path, attempts: int = 5, *, fleet: bool = False) -> None:
+    def __init__(
+        self, folder: Path, attempts: int = 5, *, fleet: bool = False, sessions: int | None = None
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.enrolment = free_port()
@@ -92,10 +98,11 @@ class ServingHost:
                 port=self.port,
                 enrolment=self.enrolment,
                 attempts=attempts,
+                sessions="" if sessions is None else f"127.0.0.1:{sessions}",
             )
         )
         (folder / "home").mkdir()
-        if fleet:
+        if fleet and not (folder / "keys").exists():
             make_fleet(folder / "keys", "pilot", (), 1)
         (self.operator / "nodes").mkdir(parents=True, exist_ok=True)
         self.serving: subprocess.Popen[bytes] | None = None
@@ -171,9 +178,11 @@ class ServingHost:
 
 
 @contextmanager
-def serving(folder: Path, attempts: int = 5, *, fleet: bool = False) -> Iterator[ServingHost]:
-    """A server that is healthy; nothing of it is left at the end."""
-    host = ServingHost(folder, attempts, fleet=fleet)
+def serving(
+    folder: Path, attempts: int = 5, *, fleet: bool = False, sessions: int | None = None
+) -> Iterator[ServingHost]:
+    """A server that is healthy; nothing of it is left at the end. See `ServingHost`."""
+    host = ServingHost(folder, attempts, fleet=fleet, sessions=sessions)
     host.start()
     try:
         host.wait(host.is_healthy)
@@ -220,15 +229,33 @@ def devices(host: ServingHost, count: int, *, address: str = "", ca: Path | None
             path.write_text(DEVICE.format(folder=host.folder, index=index))
             agent = ("-m", "covey_client.running", str(path))
             stack.enter_context(running(f"python@{index}", *agent, folder=host.folder))
-            words = (
-                *("--superlink", address or f"127.0.0.1:{host.port}"),
-                *("--root-certificates", str(ca or host.state / "superlink/ca.crt")),
-                *("--auth-supernode-private-key", str(key)),
-                *("--node-config", f'agent="{host.folder}/agent{index}.sock"'),
-                *("--port", str(free_port())),
-            )
-            name = f"flower-supernode@{index}"
-            home = host.folder / f"home{index}"
-            home.mkdir()
-            stack.enter_context(running(name, *words, folder=host.folder, home=home))
+            socket = host.folder / f"agent{index}.sock"
+            stack.enter_context(supernode(host, str(index), key, socket, address=address, ca=ca))
+        yield
+
+
+@contextmanager
+def supernode(  # noqa: PLR0913 - each named at the call
+    host: ServingHost, name: str, key: Path, agent: Path, *, address: str = "", ca: Path | None = None
+) -> Iterator[None]:
+    """The SuperNode of a device; its log is `flower-supernode@NAME.log`.
+
+    Args:
+        host: Its server.
+        name: Of its log and its home.
+        key: Its own.
+        agent: The agent's socket.
+        address: Where it connects; empty for the SuperLink itself.
+        ca: Whom it believes there.
+    """
+    words = (
+        *("--superlink", address or f"127.0.0.1:{host.port}"),
+        *("--root-certificates", str(ca or host.state / "superlink/ca.crt")),
+        *("--auth-supernode-private-key", str(key)),
+        *("--node-config", f'agent="{agent}"'),
+        *("--port", str(free_port())),
+    )
+    home = host.folder / f"home{name}"
+    home.mkdir()
+    with running(f"flower-supernode@{name}", *words, folder=host.folder, home=home):
         yield

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flower_programs import free_port
+from http_thread import in_a_thread
 
 ROOT = Path(__file__).parents[1]
 WARNED = "warning: no package of a device was looked up for aarch64"
@@ -29,14 +29,9 @@ def index(status: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/simple"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    with in_a_thread(server):
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple"
 
 
 def asked(url: str, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

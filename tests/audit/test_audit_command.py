@@ -1,7 +1,6 @@
 """`covey audit`: what a reviewer sees, and the exit status."""
 
 import json
-import threading
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from covey_audit.audit_commands import audit as app
 from covey_io.witness_client import HttpWitness, LocalWitness
 from covey_io.witness_server import WitnessServer
 from covey_io.witness_store import WitnessFolder
+from http_thread import in_a_thread
 from made_ledger import Made
 from memory_ledger import LOG, REVIEWER
 from secagg_fleet import ENROLMENT, NOW
@@ -83,15 +83,10 @@ def test_what_is_asked_at_an_address_rests_on_who_answers_there(
     WitnessFolder.make(tmp_path / "w", policy_texts.WITNESS_NAME, (LOG.verifier,))
     (tmp_path / "w" / "witness.key").write_text(policy_texts.WITNESS.hex())
     (tmp_path / "w" / "witness.vkey").write_text(made_ledger.WITNESS.vkey)
-    with WitnessServer(WitnessFolder.open(tmp_path / "w"), "127.0.0.1", 0, lambda _: None) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            HttpWitness(server.url).cosign(0, (), made_ledger.honest().checkpoint or b"")
-            printed = run(folder, *keys[:4], "--witnessed", server.url).stdout
-        finally:
-            server.shutdown()
-            thread.join()
+    server = WitnessServer(WitnessFolder.open(tmp_path / "w"), "127.0.0.1", 0, lambda _: None)
+    with in_a_thread(server):
+        HttpWitness(server.url).cosign(0, (), made_ledger.honest().checkpoint or b"")
+        printed = run(folder, *keys[:4], "--witnessed", server.url).stdout
     assert "The witness itself answers at the address given as --witnessed, with its newest" in printed
     assert "The checkpoint given as --witnessed" not in printed
 

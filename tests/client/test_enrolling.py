@@ -1,6 +1,5 @@
 """Enrolling over a network: with the real endpoint over TLS, and with servers that lie."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from covey_server import fleet_invitations
 from covey_server.fleet_owner import OwnedFleet
 from enrolment_endpoint import running
 from enrolment_papers import ENROLMENT, OPERATOR, admitted, authority
+from http_thread import in_a_thread
 from made_fleet import HOUR, device, keys_of, made
 
 
@@ -342,11 +342,6 @@ def lying(
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
             """Nothing is said."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    with in_a_thread(server):
+        yield f"http://127.0.0.1:{server.server_address[1]}"

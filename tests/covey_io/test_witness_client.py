@@ -18,6 +18,7 @@ from covey_io import witness_server
 from covey_io.witness_client import MAX_ANSWER_BYTES, Answer, Conflict, HttpWitness, LocalWitness, Witness
 from covey_io.witness_server import WitnessServer
 from covey_io.witness_store import WitnessFolder
+from http_thread import in_a_thread
 from witnessed_log import FORK, HISTORY, LOG, ORIGIN, asked, signed
 
 
@@ -55,14 +56,9 @@ class Running:
 @contextmanager
 def running(folder: WitnessFolder, host: str = "127.0.0.1") -> Iterator[Running]:
     said: list[str] = []
-    with WitnessServer(folder, host, 0, said.append) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield Running(server, said)
-        finally:
-            server.shutdown()
-            thread.join()
+    server = WitnessServer(folder, host, 0, said.append)
+    with in_a_thread(server):
+        yield Running(server, said)
 
 
 @pytest.fixture

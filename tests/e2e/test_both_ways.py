@@ -11,26 +11,10 @@ from sklearn.datasets import load_digits
 
 from covey_server.fleet_keys import make_fleet
 from flower_programs import free_port, running, wait_for_port
-from serving_host import DEVICE, FEDERATION, ServingHost
+from serving_host import DEVICE, FEDERATION, ServingHost, serving, supernode
 
 NAMES = ("pi0", "pi1", "pi2")
 FLOWER_ONLY, BOTH, STREAM_ONLY = range(3)
-
-
-@contextmanager
-def serving_sessions(folder: Path, port: int) -> Iterator[ServingHost]:
-    """A server whose runs have a session service, for a fleet of three."""
-    make_fleet(folder / "keys", "pilot", NAMES, 1)
-    host = ServingHost(folder)
-    text = host.config.read_text().replace(str(host.operator), str(folder / "keys/operator"))
-    host.operator = folder / "keys/operator"
-    host.config.write_text(f'{text}[sessions]\naddress = "127.0.0.1:{port}"\n')
-    host.start()
-    try:
-        host.wait(host.is_healthy)
-        yield host
-    finally:
-        host.stop()
 
 
 @contextmanager
@@ -48,16 +32,8 @@ def device(host: ServingHost, index: int, port: int) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(running(f"python@{index}", *agent, folder=folder))
         if index != STREAM_ONLY:
-            words = (
-                *("--superlink", f"127.0.0.1:{host.port}"),
-                *("--root-certificates", str(host.state / "superlink/ca.crt")),
-                *("--auth-supernode-private-key", str(folder / "keys/devices" / NAMES[index] / "node.key")),
-                *("--node-config", f'agent="{folder}/agent{index}.sock"'),
-                *("--port", str(free_port())),
-            )
-            (folder / f"home{index}").mkdir()
-            name, home = f"flower-supernode@{index}", folder / f"home{index}"
-            stack.enter_context(running(name, *words, folder=folder, home=home))
+            key = folder / "keys/devices" / NAMES[index] / "node.key"
+            stack.enter_context(supernode(host, str(index), key, folder / f"agent{index}.sock"))
         yield
 
 
@@ -76,7 +52,8 @@ def log(host: ServingHost, name: str) -> str:
 def test_each_device_is_asked_once_by_the_way_that_reaches_it(tmp_path: Path) -> None:
     """Streams where they are, the SuperLink elsewhere; who has both is one device, and its SuperNode idle."""
     port = free_port()
-    with serving_sessions(tmp_path, port) as host, ExitStack() as stack:
+    make_fleet(tmp_path / "keys", "pilot", NAMES, 1)
+    with serving(tmp_path, fleet=True, sessions=port) as host, ExitStack() as stack:
         path = host.folder / "federation.toml"
         path.write_text(FEDERATION.format(rounds=2).replace("minimum_devices = 2", "minimum_devices = 3"))
         assert host.covey("fleet", "run", str(path), "--detach").returncode == 0

@@ -49,13 +49,11 @@ class Walk:
     """The machines, on their way through the page.
 
     Attributes:
-        net: Their network.
         machines: By name.
         pool: Where devices wait side by side.
         waiting: Devices that are still at a block.
     """
 
-    net: Network
     machines: dict[str, Machine]
     pool: Executor
     waiting: "list[Future[None]]" = field(default_factory=list)
@@ -218,7 +216,7 @@ def pilot(folder: Path, people: Path, devices: Path) -> Iterator[Walk]:
             (machines[name].root / "etc/hosts").write_text(addresses(net))
         save_digits(machines)
         pool = stack.enter_context(ThreadPoolExecutor(len(DEVICES)))
-        yield Walk(net, machines, pool)
+        yield Walk(machines, pool)
 
 
 def addresses(net: Network) -> str:

@@ -9,14 +9,12 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
-from flwr.app import Context, RecordDict
 
 from agents import short_folder
 from booted import Machine, booted
 from covey_client.budget import FileJournal
-from covey_server import app
-from covey_server.run_folder import RunFolder
-from pilot import MASKED, Pilot, SocketGrid, pilot
+from pilot import MASKED, Pilot, pilot
+from pilot_run import run, settled
 
 ROOT = Path(__file__).parents[2]
 DEVICES = 10
@@ -121,14 +119,8 @@ def the_agent_trains_in_a_masked_round_under_all_that_holds_it(installed: Instal
         each.start()
     for each in others:
         each.wait()
-    config: dict[str, bool | float | int | str] = {
-        "federation": str(fleet.folder / "federation.toml"),
-        "runs": str(fleet.folder / "runs"),
-        "operator": str(fleet.folder / "keys/operator"),
-    }
-    app.main(SocketGrid(fleet.devices), Context(1, 1, {}, RecordDict(), config))
-    rows = RunFolder.open(fleet.folder / "runs/pilot").sum_rows()
-    assert [row["devices"] for row in rows if row["event"] == "settle"] == [DEVICES] * 2
+    run(fleet)
+    assert settled(fleet) == [DEVICES] * 2
     assert FileJournal(machine.root / "var/lib/covey/budget.jsonl").budget.counter > 0
     assert machine.shown("covey-agent", "NRestarts") == "0"
     assert int(machine.shown("covey-agent", "MainPID")) == pid
