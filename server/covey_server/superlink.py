@@ -32,7 +32,7 @@ HOST: Final = "127.0.0.1"
 EXECUTOR: Final = "flower-superexec"
 SERVER_APP: Final = "flwr-serverapp"
 DAYS: Final = 3650
-ANSWERS: Final = 5.0
+ANSWERS: Final = 2.0
 """Seconds within which it tells its health."""
 ASKED: Final = 60.0
 """Seconds for a command of Flower's."""
