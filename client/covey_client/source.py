@@ -12,15 +12,15 @@ from covey.errors import CoveyError
 from covey.rollout.plan import Image
 
 
-class SourceUnreachable(CoveyError):
+class SourceUnreachable(CoveyError):  # noqa: N818 - as covey.errors names its own
     """Nothing answered, or not to the end: ask again later."""
 
 
-class SourceExpired(CoveyError):
+class SourceExpired(CoveyError):  # noqa: N818
     """What answered is authentic and too old to be followed: nothing new is installed until it is renewed."""
 
 
-class SourceRefused(CoveyError):
+class SourceRefused(CoveyError):  # noqa: N818
     """What answered is not what the fleet's keys signed, or older than what was seen: attack or defect."""
 
 
