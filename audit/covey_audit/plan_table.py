@@ -15,7 +15,13 @@ from covey_audit.accountants import Counted, with_dp_accounting, with_opacus
 
 Row = tuple[str, str, str]
 
-SUM_OF: dict[Kind, str] = {"train": "training", "statistics": "statistics", "validate": "validation"}
+SUM_OF: dict[Kind, str] = {
+    "train": "training",
+    "statistics": "statistics",
+    "validate": "validation",
+    "calibrate": "calibration",
+    "health": "health",
+}
 
 
 def print_plan(design: Design, *, check: bool) -> None:

@@ -51,7 +51,11 @@ def plan(  # noqa: PLR0913 - options of a command line
         typer.Option(help="Unit example: most examples that one device uses.", show_default=False),
     ] = None,
     statistics: Annotated[int, typer.Option(help="Sums of input statistics in the run.")] = 0,
-    validations: Annotated[int, typer.Option(help="Sums of validation counts in the run.")] = 0,
+    validations: Annotated[
+        int, typer.Option(help="Sums of validation counts in the run, comparisons of releases among them.")
+    ] = 0,
+    calibrations: Annotated[int, typer.Option(help="Sums of ranges for int8, in the run.")] = 0,
+    health: Annotated[int, typer.Option(help="Sums of how rollouts went, for the budget's whole life.")] = 0,
     profile: Annotated[
         Profile, typer.Option(help="What the server may do; semi-honest-server is for 500 to 10,000 devices.")
     ] = "malicious-server",
@@ -75,7 +79,8 @@ def plan(  # noqa: PLR0913 - options of a command line
 
     Give a privacy target (--epsilon) to get the least noise that keeps it, or --noise-multiplier to get the
     promise that follows. Nothing is sent to anyone. Several kinds of sums share a target: statistics get 3 %
-    of it, validations 7 %, training the rest; for unit example validations use other examples and get all.
+    of it, calibrations 4 %, validations 7 %, health 20 %, training the rest; for unit example validations use
+    other examples and get all but what health takes.
 
     \b
     Examples:
@@ -87,7 +92,13 @@ def plan(  # noqa: PLR0913 - options of a command line
     Exit status 0: planned. 2: the numbers do not go together; the message names the one to change.
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
     checks.whole("rounds", rounds, 1, MOST_SUMS, hint="training rounds in the whole run")
-    sums: dict[Kind, int] = {"train": rounds, "statistics": statistics, "validate": validations}
+    sums: dict[Kind, int] = {
+        "train": rounds,
+        "statistics": statistics,
+        "validate": validations,
+        "calibrate": calibrations,
+        "health": health,
+    }
     queries = tuple(
         Query(kind, length, count, sampling_rate if kind == "train" else 1.0)
         for kind, count in sums.items()

@@ -16,7 +16,15 @@ from covey.errors import PackageError, ProtocolError
 from covey.package import npy
 from covey.plan import Digest, Plan
 
-CATEGORIES: Final = {"train": "train", "gradient": "train", "validate": "evaluate", "statistics": "query"}
+CATEGORIES: Final = {
+    "train": "train",
+    "gradient": "train",
+    "validate": "evaluate",
+    "compare": "evaluate",
+    "statistics": "query",
+    "calibrate": "query",
+    "health": "query",
+}
 """Flower's kind of message for each kind of query."""
 
 PLAN: Final = "plan"

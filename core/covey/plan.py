@@ -25,6 +25,9 @@ from covey.secagg.masks import Cipher
 VERSION: Literal[2] = 2
 MAX_PLAN_BYTES = 1 << 20
 MOST_PARTS = 16  # a query has three; tens of thousands of them take seconds to add up exactly
+MOST_POINTS = 256  # tensors whose ranges are asked for at once
+MOST_RINGS = 8
+MOST_GROUPS = 16
 SMALLEST_SUM = 2  # a sum over one device is that device's answer
 SMALLEST_COHORT, LARGEST_COHORT = 10, 500  # of the malicious-server profile
 LARGEST_GRAPH = 10_000  # of the semi-honest-server profile
@@ -113,7 +116,71 @@ class Statistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
     examples_cap: Count
 
 
-Task = Train | Gradient | Validate | Statistics
+class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A place in the model whose range of values is asked for.
+
+    Attributes:
+        point: Number of the function call that gives the value; see `covey_models.observing`.
+        scale: Public: about the largest value that is expected there.
+    """
+
+    point: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+    scale: Positive
+
+
+class Calibrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="calibrate"):
+    """Answer with histograms of the largest and the smallest value at places inside the model sent.
+
+    They give the ranges that int8 activations need, which a server without data cannot find itself.
+
+    Attributes:
+        points: The places.
+        examples_cap: Public constant. Unit device: a device's weight is min(examples / cap, 1). Unit example:
+            a device uses at most its first so many.
+    """
+
+    points: Annotated[tuple[Observed, ...], msgspec.Meta(min_length=1, max_length=MOST_POINTS)]
+    examples_cap: Count
+
+
+class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="compare"):
+    """Evaluate two releases on held-out examples, side by side; answer with counts.
+
+    The models travel as ONNX files in arrays (`covey_models.carried`), "new" and, but for the first release,
+    "old": what is compared is what devices will run, int8 or not.
+
+    Attributes:
+        examples_cap: As of `Validate`.
+        groups: Public names of groups of devices, told apart so that none is worse off unseen. A device of
+            none of them counts in the totals only.
+    """
+
+    examples_cap: Count
+    groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_GROUPS)] = ()
+
+
+class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="health"):
+    """Answer with what became of a rollout on this device: one count, in its ring, or none.
+
+    Attributes:
+        rollout: Its identifier.
+        image: SHA-256 of the archive that is rolled out.
+        rings: How many rings its plan has.
+    """
+
+    rollout: Name
+    image: Digest
+    rings: Annotated[int, msgspec.Meta(ge=1, le=MOST_RINGS)]
+
+    @property
+    def examples_cap(self) -> int:
+        """Rows of one device: its one count, whatever the unit of privacy."""
+        return 1
+
+
+Task = Train | Gradient | Validate | Statistics | Calibrate | Compare | Health
+ANY_UNIT = Validate | Statistics | Calibrate | Compare | Health
+"""Tasks that are asked for either unit of privacy."""
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -287,7 +354,7 @@ def noise_shares(plan: Plan, sharing: int) -> tuple[int, ...]:
 
 
 def kind(plan: Plan) -> str:
-    """The query's name: "train", "gradient", "validate" or "statistics"."""
+    """The query's name, as in its task: "train", "gradient", "validate" and so on."""
     return str(plan.task.__struct_config__.tag)
 
 
@@ -334,10 +401,7 @@ def _refusals(plan: Plan) -> Iterator[str]:
         yield f"with a minimum of {plan.minimum} in a cohort of {plan.cohort}"
     if plan.cohort_number >= plan.cohorts:
         yield f"for cohort {plan.cohort_number} of {plan.cohorts}"
-    if isinstance(plan.task, Gradient) != (plan.unit == "example") and not isinstance(
-        plan.task, Validate | Statistics
-    ):
-        yield f"that asks for {kind(plan)} with unit {plan.unit}"
+    yield from _task_refusals(plan)
     if plan.preprocessing is not None and not _can_scale(plan.preprocessing):
         yield "with preprocessing numbers that cannot scale an input"
     if (plan.masks == "on") != (plan.suite is not None) or (plan.masks == "on") != (plan.roster is not None):
@@ -348,6 +412,13 @@ def _refusals(plan: Plan) -> Iterator[str]:
         yield from _noise_refusals(plan, plan.noise)
     elif not _fits(plan, 0):
         yield f"whose sum over {plan.cohort} devices could wrap around 2^{plan.bits}"
+
+
+def _task_refusals(plan: Plan) -> Iterator[str]:
+    if isinstance(plan.task, Gradient) != (plan.unit == "example") and not isinstance(plan.task, ANY_UNIT):
+        yield f"that asks for {kind(plan)} with unit {plan.unit}"
+    if isinstance(plan.task, Compare) and len(set(plan.task.groups)) != len(plan.task.groups):
+        yield "with two groups of one name"
 
 
 def _suite_refusals(plan: Plan, suite: Suite) -> Iterator[str]:

@@ -3,7 +3,8 @@
 Every sum that was asked for counts, also one that was aborted or cut short by a crash: devices may have
 answered. Cohorts of one sum ask different devices, so the costliest of them counts. For the unit example
 held-out examples are others than those trained on: validation is composed in parallel with the rest, and the
-larger ε counts. Without masks the server sees each answer alone: against it only that device's own noise
+larger ε counts. What a rollout did to a device may follow from any of its examples: health counts on both
+sides. Without masks the server sees each answer alone: against it only that device's own noise
 counts, and of that what stays when all that can be removed is asked for.
 """
 
@@ -27,6 +28,9 @@ outsider who sees only releases and controls no device.
 """
 
 
+Side = Literal["trained on", "held out"]
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a claim about one sum is computed from.
@@ -35,7 +39,7 @@ class Asked:
         run: The run's identifier.
         sum: Serial number in it.
         cohort_number: Which of its cohorts.
-        kind: "train", "gradient", "validate" or "statistics".
+        kind: The task's: "train", "gradient", "validate", …
         unit: The unit of privacy.
         cohort: Devices asked.
         minimum: Fewest devices whose sum is opened.
@@ -81,9 +85,17 @@ class Asked:
         )
 
     @property
-    def apart(self) -> bool:
-        """Whether it touches other examples than the rest of its run: of the two costs the larger counts."""
-        return self.unit == "example" and self.kind == "validate"
+    def touches(self) -> tuple[Side, ...]:
+        """Which examples it touches: of the costs on the two sides the larger counts."""
+        if self.unit == "device":
+            return ("trained on",)
+        match self.kind:
+            case "validate" | "compare":
+                return ("held out",)
+            case "health":
+                return ("trained on", "held out")
+            case _:
+                return ("trained on",)
 
 
 @dataclass(frozen=True)
@@ -154,15 +166,17 @@ def groups(sums: Iterable[Sum], view: View) -> list[list[tuple[Event, int]]]:
         sums: All with noise.
         view: Against whom.
     """
-    costliest_of: dict[tuple[str, int, bool], Event] = {}
+    costliest_of: dict[tuple[str, int, Side], Event] = {}
     for asked, end in sums:
-        name, one = (asked.run, asked.sum, asked.apart), event(asked, end, view)
-        other = costliest_of.get(name)
-        if other is None or (other != one and one.renyi(2) > other.renyi(2)):
-            costliest_of[name] = one
-    found: defaultdict[bool, Counter[Event]] = defaultdict(Counter)
-    for (_, _, apart), one in costliest_of.items():
-        found[apart][one] += 1
+        one = event(asked, end, view)
+        for side in asked.touches:
+            name = (asked.run, asked.sum, side)
+            other = costliest_of.get(name)
+            if other is None or (other != one and one.renyi(2) > other.renyi(2)):
+                costliest_of[name] = one
+    found: defaultdict[Side, Counter[Event]] = defaultdict(Counter)
+    for (_, _, side), one in costliest_of.items():
+        found[side][one] += 1
     return [list(counted.items()) for counted in found.values()]
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covey.accounting import ORDERS, Event, Zcdp
 from covey.accounting.zcdp import from_curve, to_epsilon
+from covey.spending import Side
 from covey_audit.audited import Point
 from covey_audit.auditing.composing import Mechanism
 from covey_audit.auditing.reserves import Reserved
@@ -27,13 +29,14 @@ def burn_down(sums: Sequence[Mechanism], delta: float, last: float) -> Iterator[
         last: ε of all of them.
     """
     step = -(-len(sums) // POINTS)
-    totals = {False: _Total(), True: _Total()}
+    totals = {side: _Total() for side in get_args(Side)}
     done: dict[tuple[str, int], Event] = {}
     for number, each in enumerate(sums, start=1):
         sum_ = each.reserved
         before = done.get(sum_.key)
         if before is None or each.event.renyi(2) > before.renyi(2):
-            totals[sum_.asked.apart].add(each.event, before)
+            for side in sum_.asked.touches:
+                totals[side].add(each.event, before)
             done[sum_.key] = each.event
         if number == len(sums):
             yield _point(sum_, last)

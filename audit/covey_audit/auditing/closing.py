@@ -60,7 +60,7 @@ def trusts(  # noqa: PLR0913 - all that an audit knows
         yield "Devices hold to the cap themselves; the ledger shows that they were not asked for more."
     if any(each.plan.roster for each in reserved):
         yield "No roster is newer than those entered here: a revocation that was kept back would not show."
-    if any(each.asked.apart for each in reserved):
+    if any(each.asked.touches == ("held out",) for each in reserved):
         yield "Validation examples are others than training examples: of the two costs the larger counts."
     yield "Dates of entries are the writer's; witnesses bound only the last one."
 

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import get_args
 
 from covey.accounting import Epsilon, Event, Skellam, epsilon
-from covey.spending import Ended, View
+from covey.spending import Ended, Side, View
 from covey_audit.accountants import Counted
 from covey_audit.auditing.mechanism import mechanism
 from covey_audit.auditing.reserves import Reserved
@@ -62,10 +63,11 @@ def groups(sums: Iterable[Mechanism]) -> Groups:
         other = costliest_.setdefault(each.reserved.key, each)
         if other is not each and each.event.renyi(2) > other.event.renyi(2):
             costliest_[each.reserved.key] = each
-    apart, rest = Counter[Event](), Counter[Event]()
+    of_side = {side: Counter[Event]() for side in get_args(Side)}
     for each in costliest_.values():
-        (apart if each.reserved.asked.apart else rest)[each.event] += 1
-    return [group for group in (rest, apart) if group]
+        for side in each.reserved.asked.touches:
+            of_side[side][each.event] += 1
+    return [group for group in of_side.values() if group]
 
 
 def costliest(found: Groups, delta: float) -> Epsilon:

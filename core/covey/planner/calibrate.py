@@ -1,8 +1,8 @@
 """The least noise multipliers that keep a whole run within its target.
 
 Kinds of sums that touch the same data add up; for the unit example, held-out examples are others than those
-trained on, so `validate` composes with the rest in parallel: the larger ε counts. For the unit device
-everything adds up.
+trained on, so `validate` composes with the rest in parallel: the larger ε counts. `health`, which may follow
+from any example, adds up with either. For the unit device everything adds up.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,14 @@ from covey.errors import InputError
 from covey.plan import Unit
 from covey.planner.noise import MOST_MULTIPLIER, total_variance
 
-Kind = Literal["train", "statistics", "validate"]
+Kind = Literal["train", "statistics", "validate", "calibrate", "health"]
 
 SHARES: Final[Mapping[Unit, Mapping[Kind, float]]] = {
-    "device": {"statistics": 0.03, "validate": 0.07},
-    "example": {"statistics": 0.03},
+    "device": {"statistics": 0.03, "validate": 0.07, "calibrate": 0.04, "health": 0.2},
+    "example": {"statistics": 0.03, "calibrate": 0.04, "health": 0.2},
 }
 """Of rho, for kinds that stand beside others in their group; the last of a group takes what remains."""
+_LAST: Final[tuple[Kind, ...]] = ("validate", "train")
 STEPS_PER_UNIT: Final = 10_000
 """Multipliers have 4 decimals."""
 MOST_TARGET: Final = 100.0
@@ -67,7 +68,9 @@ class Allotment:
 
 
 def groups(unit: Unit, queries: Sequence[Query]) -> tuple[tuple[Query, ...], ...]:
-    """Queries whose costs add up; the greatest cost of a group counts. `train` stands last in its group.
+    """Queries whose costs add up; the greatest cost of a group counts.
+
+    `train` stands last in its group, else `validate`: the last takes what the others leave.
 
     Raises:
         InputError: A query is unusable, or two are of one kind.
@@ -77,12 +80,13 @@ def groups(unit: Unit, queries: Sequence[Query]) -> tuple[tuple[Query, ...], ...
         raise InputError("a run asks each kind of sum once, and at least one", hint="add up equal kinds")
     for query in queries:
         _check(unit, query)
-    ordered = sorted(queries, key=lambda query: query.kind == "train")
+    ordered = sorted(queries, key=lambda query: _LAST.index(query.kind) if query.kind in _LAST else -1)
     if unit == "device":
         return (tuple(ordered),)
     trained = tuple(query for query in ordered if query.kind != "validate")
-    held_out = tuple(query for query in ordered if query.kind == "validate")
-    return tuple(group for group in (trained, held_out) if group)
+    held_out = tuple(query for query in ordered if query.kind in {"validate", "health"})
+    apart = held_out if "validate" in kinds else ()
+    return tuple(group for group in (trained, apart) if group)
 
 
 def calibrated(
@@ -90,8 +94,8 @@ def calibrated(
 ) -> tuple[Allotment, ...]:
     """The least multipliers, in steps of 0.0001, for a target in the server's view.
 
-    Beside `train`, `statistics` and `validate` get their share of the largest rho of the target; the last of
-    each group then gets the least multiplier that keeps the group's ε.
+    All but the last of a group get their share of the largest rho of the target; the last then gets the least
+    multiplier that keeps the group's ε.
 
     Args:
         unit: The unit of privacy.
@@ -106,11 +110,12 @@ def calibrated(
         "epsilon", target.epsilon, 1e-3, MOST_TARGET, hint="usual are 1 to 10; beyond 100 is no promise"
     )
     cap = rho_cap(target.epsilon, target.delta)
-    allotments: list[Allotment] = []
+    allotments: dict[Kind, Allotment] = {}
     for group in groups(unit, queries):
         fixed = [_by_share(query, SHARES[unit][query.kind] * cap, sensitivity) for query in group[:-1]]
-        allotments += [*fixed, _by_epsilon(fixed, group[-1], target, sensitivity)]
-    return tuple(allotments)
+        last = _by_epsilon(fixed, group[-1], target, sensitivity)
+        allotments |= {each.query.kind: each for each in (*fixed, last)}
+    return tuple(allotments.values())
 
 
 def spent(

@@ -141,7 +141,7 @@ def _allotments(run: Run) -> tuple[Allotment, ...]:
     if run.epsilon is not None:
         return calibrated(run.unit, run.queries, Target(run.epsilon, run.delta), run.sensitivity)
     given = run.multipliers or {}
-    asked = [query for group in groups(run.unit, run.queries) for query in group]
+    asked = list(dict.fromkeys(query for group in groups(run.unit, run.queries) for query in group))
     if missing := [query.kind for query in asked if query.kind not in given]:
         raise InputError(f"no noise multiplier for {', '.join(missing)}", hint="give one for every kind")
     return tuple(Allotment(query, given[query.kind]) for query in asked)

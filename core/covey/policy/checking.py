@@ -3,8 +3,8 @@
 What is limited over many plans (ε, how many answers, how often) is the device's budget's and not here.
 
 What a query's `clip` holds down depends on the task, and is always the largest weight that one row of an
-answer can have: the L2 norm of an update (train) or of one example's gradient (gradient); for validation and
-statistics the examples of one device that count, since counts have no other scale.
+answer can have: the L2 norm of an update (train) or of one example's gradient (gradient); for all others the
+examples of one device that count, since counts have no other scale; for health that is 1.
 """
 
 import hmac
@@ -15,7 +15,18 @@ from typing import assert_never
 
 from covey.encode import squared_sensitivity
 from covey.identity import Roster
-from covey.plan import Gradient, Noise, Plan, Statistics, Task, Train, Validate
+from covey.plan import (
+    Calibrate,
+    Compare,
+    Gradient,
+    Health,
+    Noise,
+    Plan,
+    Statistics,
+    Task,
+    Train,
+    Validate,
+)
 from covey.policy.terms import Policy, Query, QueryKind, exact
 
 
@@ -24,10 +35,14 @@ def kind_of(plan: Plan) -> QueryKind:
     match plan.task:
         case Train() | Gradient():
             return "train"
-        case Validate():
+        case Validate() | Compare():
             return "validate"
         case Statistics():
             return "statistics"
+        case Calibrate():
+            return "calibrate"
+        case Health():
+            return "health"
         case _ as never:
             assert_never(never)
 
@@ -145,7 +160,7 @@ def _weights(plan: Plan) -> tuple[float, ...]:
             return (task.update_clip, *(part.clip for part in plan.parts if part.name == "update"))
         case Gradient():
             return (task.gradient_clip, *(part.clip for part in plan.parts if part.name == "gradient"))
-        case Validate() | Statistics():
+        case Validate() | Statistics() | Calibrate() | Compare() | Health():
             return (task.examples_cap,)
         case _ as never:
             assert_never(never)

@@ -19,18 +19,18 @@ __all__ = ["Section", "as_text", "explain", "worst"]
 ASKS: Final[dict[QueryKind, str]] = {
     "train": "take part in training: answer with a change to the model, computed from the device's data",
     "validate": "measure the model: answer with counts of how often it was right on data kept apart",
-    "calibrate": "measure the ranges of numbers inside the model (this version has no such question)",
+    "calibrate": "measure how large numbers inside the model become: answer with counts of ranges",
     "statistics": "describe the inputs: answer with their mean and spread, channel by channel",
     "drift": "tell whether inputs have changed (this version has no such question)",
-    "health": "tell how the device is doing (this version has no such question)",
+    "health": "tell whether a rollout of a new model went well on the device: answer with one count",
 }
 WEIGHS: Final[dict[QueryKind, str]] = {
     "train": "The change that one {} asks for is cut to length {} (the clip norm) before it is used",
     "validate": "At most {1} examples of one device count",
-    "calibrate": "What one {} gives is cut to {}",
+    "calibrate": "At most {1} examples of one device count",
     "statistics": "At most {1} examples of one device count",
     "drift": "What one {} gives is cut to {}",
-    "health": "What one {} gives is cut to {}",
+    "health": "A device gives one count, at most {1} would be let through",
 }
 
 

@@ -51,14 +51,14 @@ def worst(policy: Policy) -> Worst:
 def groups(policy: Policy) -> tuple[tuple[QueryKind, ...], ...]:
     """Kinds whose costs add up; of several groups the costliest counts.
 
-    For unit example, validation uses other examples than everything else (`covey.spending`); for unit device
-    all kinds touch the same device.
+    For unit example, validation uses other examples than everything else, and health may follow from any
+    (`covey.spending`); for unit device all kinds touch the same device.
     """
     kinds = tuple(policy.queries)
     if policy.budget.unit == "device":
         return (kinds,) if kinds else ()
     rest = tuple(kind for kind in kinds if kind != "validate")
-    apart = tuple(kind for kind in kinds if kind == "validate")
+    apart = tuple(kind for kind in kinds if kind in {"validate", "health"}) if "validate" in kinds else ()
     return tuple(group for group in (rest, apart) if group)
 
 
