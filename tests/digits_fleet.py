@@ -18,7 +18,7 @@ from covey.arrays import Parameters
 from covey.encode import Integers
 from covey.examples import Examples, LocalData, Standardise
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
-from covey.plan import Gradient, Plan, Statistics, Task, Train, Validate
+from covey.plan import Calibrate, Compare, Gradient, Health, Observed, Plan, Statistics, Task, Train, Validate
 from covey.secagg.envelope import seal_envelope
 from covey.secagg.messages import Advertised
 from covey.secagg.states import Me
@@ -30,8 +30,10 @@ from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
 from covey_client.simulated import simulated_app
 from covey_io.device_keys import Keys
+from covey_models import carried
+from covey_models.export import to_onnx
 from covey_models.model import Model
-from covey_models.training import initial
+from covey_models.training import initial, load
 from covey_models.zoo.digits import MODEL
 from covey_simulations.data import digits
 from covey_simulations.grid import InProcessGrid
@@ -71,6 +73,9 @@ GRADIENT = Gradient(
 )
 VALIDATE = Validate(64)
 STATISTICS = Statistics(64)
+CALIBRATE = Calibrate((Observed(0, 1.0), Observed(1, 4.0)), 64)
+COMPARE = Compare(64, ("odd", "even"))
+HEALTH = Health("digits-2", "ab" * 32, 3)
 
 FEW: dict[str, Any] = {"min_train_nodes": 1, "min_evaluate_nodes": 1, "min_available_nodes": 1}
 INNER: Mapping[str, Callable[[], FedAvg]] = {
@@ -209,7 +214,7 @@ def masked(fleet: Flock, **changes: Any) -> Protection:
 
 
 NOISY: Mapping[str, Any] = {
-    "multipliers": {"train": 0.1, "statistics": 0.1, "validate": 0.1},
+    "multipliers": dict.fromkeys(("train", "statistics", "validate", "calibrate", "health"), 0.1),
     "seeded": True,
 }
 """Noise from seeds, for a Protection: a little of it, so that a model still learns."""
@@ -282,6 +287,25 @@ def parameters(seed: int = 1) -> Parameters:
     return initial(MODEL, seed)
 
 
+@cache
+def onnx(seed: int) -> bytes:
+    """An untrained model as a device would run it."""
+    network = MODEL.build()
+    load(network, parameters(seed))
+    return to_onnx(network, MODEL.input_shape)
+
+
+def model_for(task: Task) -> Parameters:
+    """What goes with a plan of this task."""
+    match task:
+        case Compare():
+            return carried.to_arrays(onnx(1), onnx(2))
+        case Health():
+            return {}
+        case _:
+            return parameters()
+
+
 def question(  # noqa: PLR0913 - every piece of a plan that a test may want otherwise
     task: Task,
     nodes: Sequence[int],
@@ -296,7 +320,7 @@ def question(  # noqa: PLR0913 - every piece of a plan that a test may want othe
     """A well-formed plan for `nodes`: the first sum of a run. `grid` is where later stages are asked."""
     protection = protection or Protection(unit="example" if isinstance(task, Gradient) else "device")
     asked = asking(minimum=minimum, preprocessing=preprocessing, protection=protection)
-    weights = parameters() if model is None else model
+    weights = model_for(task) if model is None else model
     return asked.question(grid or grid_of({}), server_round, task, weights, nodes)
 
 

@@ -153,10 +153,12 @@ class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="comp
         examples_cap: As of `Validate`.
         groups: Public names of groups of devices, told apart so that none is worse off unseen. A device of
             none of them counts in the totals only.
+        old_preprocessing: How the old release scales inputs; the plan's is the new one's.
     """
 
     examples_cap: Count
     groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_GROUPS)] = ()
+    old_preprocessing: Standardise | None = None
 
 
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="health"):
@@ -419,6 +421,9 @@ def _task_refusals(plan: Plan) -> Iterator[str]:
         yield f"that asks for {kind(plan)} with unit {plan.unit}"
     if isinstance(plan.task, Compare) and len(set(plan.task.groups)) != len(plan.task.groups):
         yield "with two groups of one name"
+    old = plan.task.old_preprocessing if isinstance(plan.task, Compare) else None
+    if old is not None and not _can_scale(old):
+        yield "with preprocessing numbers that cannot scale an input"
 
 
 def _suite_refusals(plan: Plan, suite: Suite) -> Iterator[str]:

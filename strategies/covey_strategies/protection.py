@@ -159,12 +159,10 @@ def _allowed(plan: Plan, policy: OpenedPolicy | None) -> Plan:
 
 def kind_of(plan: Plan) -> Kind:
     """The kind of sum as budgets know it."""
-    name = plans.kind(plan)
-    match name:
-        case "statistics" | "validate":
-            return name
-        case _:
-            return "train"
+    kind = checking.kind_of(plan)
+    if kind == "drift":
+        raise TypeError("no task asks for it")
+    return kind
 
 
 def _bits(plan: Plan) -> int:

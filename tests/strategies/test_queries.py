@@ -39,6 +39,8 @@ from covey_strategies.queries.answer import answer, parts, shapes
 from covey_strategies.queries.device import Device, scaled_inputs
 from covey_strategies.wire import REFUSED, read_reply
 from digits_fleet import (
+    CALIBRATE,
+    COMPARE,
     GRADIENT,
     SIZES,
     STATISTICS,
@@ -60,7 +62,7 @@ from digits_fleet import (
 )
 
 NODES = [2, 3, 4]
-TASKS: list[Task] = [TRAIN, GRADIENT, VALIDATE, STATISTICS]
+TASKS: list[Task] = [TRAIN, GRADIENT, VALIDATE, STATISTICS, CALIBRATE, COMPARE]
 HUGE_RATE = msgspec.structs.replace(TRAIN, learning_rate=1e9, epochs=3)
 DIVERGING = msgspec.structs.replace(HUGE_RATE, proximal_mu=1e9)  # a factor of 1e18 each step
 
@@ -332,6 +334,9 @@ def test_a_plan_that_is_not_the_tasks_is_refused(
     task: Task, change: Callable[[Plan], Plan], told: str
 ) -> None:
     asked = question(task, NODES)
+    if change(plan_of(asked)) == plan_of(asked):
+        assert len(plan_of(asked).parts) == 1  # its one part has no other order
+        return
     asked = replanned(asked, change(plan_of(asked)))
     sent = plans.to_bytes(plan_of(asked))
     assert plans.from_bytes(sent) == plan_of(asked)  # it is a sound plan; the device alone can tell
@@ -366,7 +371,7 @@ def test_parameters_of_another_network_are_refused(task: Task) -> None:
     plan = msgspec.structs.replace(plan_of(asked), model_sha256=digest(strange))
     plan = msgspec.structs.replace(plan, parts=parts(plan, strange, MODEL))
     (reply, *_) = replies(flock(), sent_with(replanned(asked, plan), strange))
-    assert reply.error.reason == "the parameters do not fit digits"
+    assert str(reply.error.reason).startswith("the parameters do not fit digits")
 
 
 @pytest.mark.parametrize("task", TASKS, ids=kind)

@@ -15,11 +15,11 @@ from covey import arrays, encode
 from covey.arrays import Parameters
 from covey.encode import Integers, Part, Shape, Vectors
 from covey.errors import InputError, PlanRefused
-from covey.plan import Gradient, Plan, Statistics, Train, Validate
+from covey.plan import Calibrate, Compare, Gradient, Health, Plan, Statistics, Train, Validate
 from covey.stream import Stream
 from covey_models.model import Model
 from covey_models.training import parameters_of
-from covey_strategies.queries import gradient, statistics, train, validate
+from covey_strategies.queries import calibrate, compare, gradient, health, statistics, train, validate
 from covey_strategies.queries.device import Device
 
 
@@ -52,8 +52,7 @@ def check(plan: Plan, parameters: Parameters, device: Device) -> None:
         raise PlanRefused(f"the plan is for model {plan.model}, this device has {device.model.name}")
     if arrays.digest(parameters) != plan.model_sha256:
         raise PlanRefused("the parameters are not those that the plan names")
-    if arrays.layout_of(parameters) != arrays.layout_of(parameters_of(device.network)):
-        raise PlanRefused(f"the parameters do not fit {device.model.name}")
+    _check_carried(plan, parameters, device)
     if plan.preprocessing and len(plan.preprocessing.mean) != device.model.input_shape[0]:
         raise PlanRefused(f"the plan scales {len(plan.preprocessing.mean)} channels")
     try:
@@ -64,18 +63,40 @@ def check(plan: Plan, parameters: Parameters, device: Device) -> None:
         raise PlanRefused("the plan lays out or scales its answer in another way than its task asks")
 
 
+def _check_carried(plan: Plan, parameters: Parameters, device: Device) -> None:
+    """Refuse other arrays than the task goes with."""
+    match plan.task:
+        case Compare():
+            compare.check(plan.task, parameters, device.model)
+        case Health():
+            if parameters:
+                raise PlanRefused("a question about a rollout that brings a model")
+        case _:
+            if arrays.layout_of(parameters) != arrays.layout_of(parameters_of(device.network)):
+                raise PlanRefused(f"the parameters do not fit {device.model.name}")
+
+
 def shapes(plan: Plan, parameters: Parameters, model: Model) -> dict[str, Shape]:
     """How a row of the plan's query is laid out; server and device agree on it without a word."""
-    match plan.task:
+    task = plan.task
+    match task:
         case Train():
-            return train.shapes(plan.task, parameters)
+            found = train.shapes(task, parameters)
         case Gradient():
-            return gradient.shapes(plan.task, parameters)
+            found = gradient.shapes(task, parameters)
         case Validate():
-            return validate.shapes(plan.task, model.classes, plan.unit)
+            found = validate.shapes(task, model.classes, plan.unit)
         case Statistics():
-            return statistics.shapes(model.input_shape[0])
-    assert_never(plan.task)
+            found = statistics.shapes(model.input_shape[0])
+        case Calibrate():
+            found = calibrate.shapes(task)
+        case Compare():
+            found = compare.shapes(task, model.classes, plan.unit)
+        case Health():
+            found = health.shapes(task, plan.unit)
+        case _ as never:
+            assert_never(never)
+    return found
 
 
 def parts(plan: Plan, parameters: Parameters, model: Model) -> tuple[Part, ...]:
@@ -88,16 +109,25 @@ def parts(plan: Plan, parameters: Parameters, model: Model) -> tuple[Part, ...]:
 
 
 def _rows(plan: Plan, parameters: Parameters, device: Device, coins: Stream) -> Iterable[Vectors]:
-    match plan.task:
+    task = plan.task
+    if isinstance(task, Gradient):
+        return gradient.rows(task, plan, parameters, device, coins)
+    match task:
         case Train():
-            return [train.rows(plan.task, plan, parameters, device)]
-        case Gradient():
-            return gradient.rows(plan.task, plan, parameters, device, coins)
+            found = train.rows(task, plan, parameters, device)
         case Validate():
-            return [validate.rows(plan.task, plan, parameters, device)]
+            found = validate.rows(task, plan, parameters, device)
         case Statistics():
-            return [statistics.rows(plan.task, plan, device)]
-    assert_never(plan.task)
+            found = statistics.rows(task, plan, device)
+        case Calibrate():
+            found = calibrate.rows(task, plan, parameters, device)
+        case Compare():
+            found = compare.rows(task, plan, parameters, device)
+        case Health():
+            found = health.rows(task, device)
+        case _ as never:
+            assert_never(never)
+    return [found]
 
 
 def _encoded(plan: Plan, rows: Iterable[Vectors], device: Device, coins: Stream) -> Integers:

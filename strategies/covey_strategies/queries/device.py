@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from covey.examples import Examples, Standardise
+from covey.rollout.outcome import Outcome
 from covey_models.model import Model
 
 Log = Callable[[str], None]
@@ -35,6 +36,8 @@ class Device:
         data: Its examples; whatever goes wrong in reading them stays on the device.
         seed: Decides the order of training, never the answer's privacy.
         log: Takes one line for the device's owner.
+        outcome: What became of the newest rollout here; None if there was none.
+        group: Which of the fleet's groups of devices it belongs to; empty for none.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Device:
     data: Data
     seed: int
     log: Log
+    outcome: Callable[[], Outcome | None] = lambda: None
+    group: str = ""
 
     @cached_property
     def network(self) -> nn.Module:

@@ -1,0 +1,49 @@
+"""Query `calibrate`: how large do the values inside the model become, on the fleet's own inputs?
+
+Each example counts once at every place that is asked about: in the bin of its largest value there, and in the
+bin of its smallest. From the sums follow the ranges that int8 activations need; no example's values leave a
+device, nor does any extreme.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covey.arrays import Parameters
+from covey.encode import Shape, Vectors
+from covey.plan import Calibrate, Plan
+from covey_models import ranges
+from covey_models.observing import extremes
+from covey_models.training import load
+from covey_strategies.queries.device import Device, scaled_inputs
+
+BATCH = 64  # bounds memory, changes no result
+
+
+def shapes(task: Calibrate) -> dict[str, Shape]:
+    """How a row is laid out, of a device or of an example: a one at each place, on each side."""
+    return {"ranges": Shape(ranges.length(len(task.points)), ranges.norm(len(task.points)))}
+
+
+def rows(task: Calibrate, plan: Plan, parameters: Parameters, device: Device) -> Vectors:
+    """Device half: histograms over the training inputs, of each example or their weighted mean."""
+    load(device.network, parameters)
+    examples = device.data.train
+    if plan.unit == "example":
+        examples = examples.first(task.examples_cap)
+    x = scaled_inputs(examples, plan.preprocessing).x
+    found = [_histograms(task, device, x[start : start + BATCH]) for start in range(0, len(x), BATCH)]
+    each = np.concatenate([np.zeros((0, ranges.length(len(task.points)))), *found])
+    if plan.unit == "example":
+        return {"ranges": each}
+    weight = min(len(each) / task.examples_cap, 1.0)
+    return {"ranges": weight * each.sum(axis=0, keepdims=True) / max(len(each), 1)}
+
+
+def _histograms(task: Calibrate, device: Device, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = extremes(device.network, x, [each.point for each in task.points])
+    return ranges.rows(values, [each.scale for each in task.points])
+
+
+def read(task: Calibrate, sums: Vectors) -> NDArray[np.float64]:
+    """Server half: noisy counts, shape (places, 2 sides, bins); `covey_models.ranges.read` goes on."""
+    return ranges.counts(sums["ranges"], len(task.points))

@@ -1,0 +1,225 @@
+"""What is asked around a release: ranges, two models side by side, and how a rollout went."""
+
+from dataclasses import replace
+from math import sqrt
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covey import encode
+from covey.arrays import Parameters, digest
+from covey.errors import PackageError, PlanRefused
+from covey.plan import Compare, Health, Plan, Task, Unit
+from covey.rollout.outcome import Outcome
+from covey.stream import Stream
+from covey_models import carried, ranges
+from covey_models.evaluation import evaluate
+from covey_models.export import to_onnx
+from covey_models.runtime import predictor
+from covey_models.zoo.digits import MODEL
+from covey_models.zoo.wrist import MODEL as OTHER
+from covey_strategies.protection import Protection
+from covey_strategies.queries import calibrate, compare, health
+from covey_strategies.queries.answer import answer
+from covey_strategies.queries.device import Device
+from digits_fleet import CALIBRATE, COMPARE, HEALTH, cut, flock, onnx, plan_of, question
+
+NODES = [2, 3, 4]
+UNITS: list[Unit] = ["device", "example"]
+
+
+def asked(task: Task, unit: Unit, **changes: Any) -> tuple[Plan, Parameters]:
+    made = question(task, NODES, protection=Protection(unit=unit), **changes)
+    return plan_of(made), made.parameters
+
+
+def told(task: Task, unit: Unit, device: Device, **changes: Any) -> encode.Vectors:
+    """What one device's answer says, in the parts' own units."""
+    plan, parameters = asked(task, unit, **changes)
+    return encode.decode(plan.parts, answer(plan, parameters, device, Stream(bytes(32))))
+
+
+def first(**changes: Any) -> Device:
+    return replace(flock().devices[2], **changes)
+
+
+def outcome(**changes: Any) -> Outcome:
+    values: dict[str, Any] = {
+        "rollout": HEALTH.rollout,
+        "image": HEALTH.image,
+        "ring": 1,
+        "result": "succeeded",
+    }
+    return Outcome(**(values | changes))
+
+
+# -- ranges
+
+
+def test_every_example_counts_once_at_every_place_and_side() -> None:
+    device = first()
+    plan, _ = asked(CALIBRATE, "example")
+    sums = told(CALIBRATE, "example", device)
+    counts = calibrate.read(CALIBRATE, sums)
+    assert counts.shape == (2, 2, ranges.BINS)
+    np.testing.assert_allclose(counts.sum(axis=2), len(device.data.train), atol=1e-3)
+    assert plan.parts[0].clip == sqrt(4)
+
+
+def test_a_devices_ranges_weigh_as_its_examples_do() -> None:
+    counts = calibrate.read(CALIBRATE, told(CALIBRATE, "device", first()))
+    np.testing.assert_allclose(counts.sum(axis=2), 40 / 64, atol=1e-3)
+
+
+def test_the_largest_input_lies_in_the_bin_that_is_counted() -> None:
+    device = first(data=cut(0, 1))
+    counts = calibrate.read(CALIBRATE, told(CALIBRATE, "example", device))
+    largest = device.data.train.x.max()
+    (place,) = ranges.bins(np.array([largest]), CALIBRATE.points[0].scale)
+    assert counts[0, 0].argmax() == place
+
+
+# -- two models side by side
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_counts_are_those_of_the_two_models(unit: Unit) -> None:
+    device = first(group="even")
+    held_out = device.data.held_out
+    found = compare.read(COMPARE, asked(COMPARE, unit)[0], told(COMPARE, unit, device), MODEL.classes)
+    right = {
+        name: evaluate(predictor(onnx(seed)), held_out, MODEL.classes).predicted == held_out.y
+        for name, seed in (("new", 1), ("old", 2))
+    }
+    expected = {
+        "examples": len(held_out),
+        "right old": right["old"].sum(),
+        "right new": right["new"].sum(),
+        "only old": (right["old"] & ~right["new"]).sum(),
+        "only new": (right["new"] & ~right["old"]).sum(),
+    }
+    assert found.totals == pytest.approx(expected, abs=1e-2)
+    of_class = [
+        ((held_out.y == label).sum(), (~right["old"])[held_out.y == label].sum())
+        for label in range(MODEL.classes)
+    ]
+    np.testing.assert_allclose(found.classes[:, :2], of_class, atol=1e-2)
+    np.testing.assert_allclose(found.groups[0], 0, atol=1e-2)
+    np.testing.assert_allclose(
+        found.groups[1], [expected[name] for name in ("examples", "right old", "right new")], atol=1e-2
+    )
+
+
+def test_a_device_of_no_group_counts_in_the_totals_only() -> None:
+    plan, _ = asked(COMPARE, "device")
+    found = compare.read(COMPARE, plan, told(COMPARE, "device", first(group="prime")), MODEL.classes)
+    assert found.totals["examples"] == pytest.approx(40, abs=1e-2)
+    np.testing.assert_allclose(found.groups, 0, atol=1e-9)
+
+
+def test_the_first_release_is_compared_with_nothing() -> None:
+    model = carried.to_arrays(onnx(1), None)
+    found = told(Compare(64), "device", first(), model=model)
+    totals = dict(zip(compare.TOTALS, found["totals"].tolist(), strict=True))
+    assert totals["right old"] == 0
+    assert totals["only new"] == totals["right new"]
+    assert "groups" not in found
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({}, "files"),
+        ({"new": np.zeros(3, np.float32), "spy": np.zeros(3, np.float32)}, "files"),
+        ({"new": np.array([0, 0.5], np.float32)}, "no bytes"),
+        ({"new": np.array([0, -1], np.float32)}, "no bytes"),
+        ({"new": np.array([2, 1], np.float32)}, "no bytes"),
+        ({"new": np.array([0], np.float32)}, "no file"),
+        ({"new": np.array([0, 513], np.float32)}, "not an ONNX file"),
+    ],
+)
+def test_what_is_no_pair_of_models_is_refused(model: Parameters, said: str) -> None:
+    plan, _ = asked(COMPARE, "device", model=model)
+    with pytest.raises(PlanRefused, match=said):
+        answer(plan, model, first(), Stream(bytes(32)))
+
+
+def test_a_model_of_other_shapes_is_refused() -> None:
+    model = carried.to_arrays(to_onnx(OTHER.build(), OTHER.input_shape), None)
+    plan, _ = asked(COMPARE, "device", model=model)
+    with pytest.raises(PlanRefused, match="other inputs or outputs"):
+        answer(plan, model, first(), Stream(bytes(32)))
+
+
+@given(st.binary(min_size=1, max_size=200))
+def test_a_file_travels_as_an_array_and_back(data: bytes) -> None:
+    arrays = carried.to_arrays(data, None)
+    try:
+        assert carried.from_arrays(arrays) == {"new": data}
+    except PackageError as error:  # arbitrary bytes are seldom a model
+        assert "new" in error.message  # noqa: PT017 - the other way is the assertion above
+    odd = len(data) % 2
+    pairs = arrays["new"][1:].astype("<u2").tobytes()
+    assert pairs[: len(pairs) - odd] == data
+
+
+# -- how a rollout went
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("result", health.CELLS)
+def test_a_device_counts_one_in_its_ring(unit: Unit, result: str) -> None:
+    plan, _ = asked(HEALTH, unit)
+    device = first(outcome=lambda: outcome(result=result))
+    found = health.read(HEALTH, plan, told(HEALTH, unit, device))
+    counts = {"succeeded": found.succeeded, "failed": found.failed}
+    assert counts[result] == pytest.approx((0, 1, 0), abs=1e-6)
+    assert counts["failed" if result == "succeeded" else "succeeded"] == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        None,
+        outcome(result="waiting"),
+        outcome(result="working"),
+        outcome(rollout="digits-1"),
+        outcome(image="cd" * 32),
+        outcome(ring=3),
+    ],
+)
+def test_whatever_is_no_end_of_this_rollout_counts_nothing(what: Outcome | None) -> None:
+    assert not told(HEALTH, "device", first(outcome=lambda: what))["outcome"].any()
+
+
+def test_health_brings_no_model() -> None:
+    plan, _ = asked(HEALTH, "device")
+    model = {"new": np.zeros(3, np.float32)}
+    with pytest.raises(PlanRefused, match="brings a model"):
+        answer(msgspec.structs.replace(plan, model_sha256=digest(model)), model, first(), Stream(bytes(32)))
+
+
+def test_one_example_moves_a_devices_count_no_further_than_the_norm() -> None:
+    plan, _ = asked(HEALTH, "example", minimum=2)
+    (part,) = plan.parts
+    rows = [
+        health.rows(HEALTH, first(outcome=lambda result=result: outcome(result=result)))["outcome"]
+        for result in ("succeeded", "failed", "waiting")
+    ]
+    furthest = max(float(np.linalg.norm(one - other)) for one in rows for other in rows)
+    assert furthest == pytest.approx(sqrt(2))
+    assert part.scale * furthest <= plan.norm
+
+
+def test_a_plan_for_health_has_one_row_a_device() -> None:
+    plan, _ = asked(HEALTH, "example")
+    assert plan.rows == 3
+
+
+def test_more_rings_than_a_plan_has_are_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(Health("r", "ab" * 32, 9)), type=Health)
