@@ -218,7 +218,7 @@ def _variance(asked: Asked, noise: Noise, end: Ended | None, view: View) -> int:
         return noise.variance  # what is left with removal is this much and no more: nothing is given back
     if view == "settled":
         return (end.devices - asked.corrupt) * _shares(asked, noise, end.sharing)[0]
-    return _left(asked, noise, end)
+    return left(asked, noise, end)
 
 
 def costliest(found: Sequence[Sequence[tuple[Event, int]]], delta: float) -> Epsilon:
@@ -230,8 +230,10 @@ def _epsilon(sums: list[Sum], delta: float, view: View) -> Epsilon:
     return costliest(groups(sums, view), delta)
 
 
-def _left(asked: Asked, noise: Noise, end: Ended) -> int:
+def left(asked: Asked, noise: Noise, end: Ended) -> int:
     """The variance of all survivors' noise in an opened sum: more than the server's view may count on.
+
+    Squared integer units, of each element.
 
     Noise that should have been taken off and was not is left out: only the server knows that it is there.
     """

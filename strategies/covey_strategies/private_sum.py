@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Protocol
 
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from covey import encode
-from covey.encode import Vectors
+from covey import encode, spending
+from covey.encode import Part, Vectors
 from covey.errors import TooFewDevices
 from covey.plan import Plan
 from covey.secagg.messages import Advertised, Proofs
+from covey.spending import Asked, Ended
 from covey_strategies.exchange import Exchange, Failed, Settled
 
 
@@ -24,11 +26,20 @@ class PrivateSum:
         sums: The decoded total over all opened cohorts, by part.
         devices: Devices in it.
         refused: What was not counted, and why, one line each.
+        parts: How the rows were laid out.
+        variance: Of the noise in each element of the total, squared integer units; 0 for none.
     """
 
     sums: Vectors
     devices: int
     refused: tuple[str, ...]
+    parts: tuple[Part, ...] = ()
+    variance: int = 0
+
+    def deviation(self, name: str) -> float:
+        """Standard deviation of the noise in each element of a part, in the part's units."""
+        (scale,) = (part.scale for part in self.parts if part.name == name)
+        return sqrt(self.variance) / scale
 
 
 @dataclass(frozen=True)
@@ -143,4 +154,12 @@ def _added(exchanges: list[Exchange]) -> PrivateSum:
     for exchange, settled in opened:
         for name, value in encode.decode(exchange.plan.parts, settled.total).items():
             sums[name] = np.add(sums[name], value) if name in sums else value
-    return PrivateSum(sums, sum(settled.devices for _, settled in opened), refused)
+    parts, variance = opened[0][0].plan.parts, sum(_variance(each.plan, settled) for each, settled in opened)
+    return PrivateSum(sums, sum(settled.devices for _, settled in opened), refused, parts, variance)
+
+
+def _variance(plan: Plan, settled: Settled) -> int:
+    """Of the noise in one cohort's opened sum."""
+    if plan.noise is None:
+        return 0
+    return spending.left(Asked.of(plan), plan.noise, Ended(settled.devices, settled.sharing))

@@ -5,12 +5,15 @@ bin of its smallest. From the sums follow the ranges that int8 activations need;
 device, nor does any extreme.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from covey.arrays import Parameters
 from covey.encode import Shape, Vectors
-from covey.plan import Calibrate, Plan
+from covey.plan import Calibrate, Plan, Unit
 from covey_models import ranges
 from covey_models.observing import extremes
 from covey_models.training import load
@@ -44,6 +47,26 @@ def _histograms(task: Calibrate, device: Device, x: NDArray[np.float32]) -> NDAr
     return ranges.rows(values, [each.scale for each in task.points])
 
 
-def read(task: Calibrate, sums: Vectors) -> NDArray[np.float64]:
-    """Server half: noisy counts, shape (places, 2 sides, bins); `covey_models.ranges.read` goes on."""
-    return ranges.counts(sums["ranges"], len(task.points))
+@dataclass(frozen=True)
+class CalibrateSum:
+    """A fleet's histograms.
+
+    Attributes:
+        histograms: float64 (places, 2 sides, bins), noisy, in examples; see `covey_models.ranges`.
+        deviation: Standard deviation of the noise in each bin, in examples.
+    """
+
+    histograms: NDArray[np.float64]
+    deviation: float
+
+    @property
+    def examples(self) -> float:
+        """How many were counted, about: every histogram holds them all."""
+        return float(self.histograms.sum(axis=2).mean())
+
+
+def read(task: Calibrate, unit: Unit, sums: Vectors, deviation: Callable[[str], float]) -> CalibrateSum:
+    """Server half; the arguments are as of `covey_strategies.queries.compare.read`."""
+    of_one = task.examples_cap if unit == "device" else 1
+    counts = ranges.counts(sums["ranges"], len(task.points)) * of_one
+    return CalibrateSum(counts, deviation("ranges") * of_one)

@@ -4,6 +4,7 @@ Counts for `covey.gate`. Both models see the same examples, so how often only on
 by itself: that is what tells a difference from chance (McNemar, Psychometrika 12, 1947).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
@@ -34,8 +35,7 @@ class CompareSum:
         totals: By name as in `TOTALS`.
         classes: float64 (classes, 3), columns as in `OF_CLASS`.
         groups: float64 (groups, 3), columns as in `OF_GROUP`.
-        deviation: Standard deviation of the noise in each count that honest devices guarantee, of totals,
-            classes and groups.
+        deviation: Standard deviation of the noise in each count, of totals, classes and groups.
     """
 
     totals: dict[str, float]
@@ -131,14 +131,23 @@ def _counted(
     return found
 
 
-def read(task: Compare, plan: Plan, sums: Vectors, classes: int) -> CompareSum:
-    """Server half."""
-    groups = sums.get("groups", np.zeros(0))
-    noise = sqrt(plan.noise.variance) if plan.noise else 0.0
-    deviation = {part.name: noise / part.scale for part in plan.parts}
+def read(task: Compare, sums: Vectors, deviation: Callable[[str], float], classes: int) -> CompareSum:
+    """Server half.
+
+    Args:
+        task: What was asked.
+        sums: Decoded.
+        deviation: Of the noise in each element of a part.
+        classes: The model's.
+    """
+    groups = sums["groups"] if task.groups else np.zeros(0)
     return CompareSum(
         totals=dict(zip(TOTALS, sums["totals"].tolist(), strict=True)),
         classes=sums["classes"].reshape(classes, len(OF_CLASS)),
         groups=groups.reshape(len(task.groups), len(OF_GROUP)),
-        deviation=(deviation["totals"], deviation["classes"], deviation.get("groups", 0.0)),
+        deviation=(
+            deviation("totals"),
+            deviation("classes"),
+            deviation("groups") if task.groups else 0.0,
+        ),
     )

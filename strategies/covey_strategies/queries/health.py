@@ -5,13 +5,14 @@ went back counts one as failed; all others count nothing, and whoever waits for 
 The count follows from what the device's updater has written down, which may follow from any of its examples.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from covey.encode import Shape, Vectors
-from covey.plan import Health, Plan, Unit
+from covey.plan import Health, Unit
 from covey_strategies.queries.device import Device
 
 CELLS = ("succeeded", "failed")
@@ -24,7 +25,7 @@ class HealthSum:
     Attributes:
         succeeded: By ring.
         failed: By ring.
-        deviation: Standard deviation of the noise in each count that honest devices guarantee.
+        deviation: Standard deviation of the noise in each count.
     """
 
     succeeded: tuple[float, ...]
@@ -54,9 +55,7 @@ def rows(task: Health, device: Device) -> Vectors:
     return {"outcome": cells.reshape(1, -1)}
 
 
-def read(task: Health, plan: Plan, sums: Vectors) -> HealthSum:
-    """Server half."""
+def read(task: Health, sums: Vectors, deviation: Callable[[str], float]) -> HealthSum:
+    """Server half; the arguments are as of `covey_strategies.queries.compare.read`."""
     counts = sums["outcome"].reshape(task.rings, len(CELLS))
-    (part,) = plan.parts
-    noise = sqrt(plan.noise.variance) if plan.noise else 0.0
-    return HealthSum(tuple(counts[:, 0].tolist()), tuple(counts[:, 1].tolist()), noise / part.scale)
+    return HealthSum(tuple(counts[:, 0].tolist()), tuple(counts[:, 1].tolist()), deviation("outcome"))
