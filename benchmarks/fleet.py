@@ -48,6 +48,7 @@ round_timeout = 300.0
 [privacy]
 train_multiplier = 0.3
 validate_multiplier = 0.3
+calibrate_multiplier = 0.3
 [training]
 learning_rate = 0.1
 """

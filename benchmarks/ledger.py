@@ -89,7 +89,12 @@ class Fleet:
             "name": "bench",
             "model": {"name": "wrist-motion"},
             "federation": {"rounds": rounds, "validate_every": rounds, "standardise": False},
-            "privacy": {"train_multiplier": 50.0, "validate_multiplier": 50.0, "sensitivity": 64},
+            "privacy": {
+                "train_multiplier": 50.0,
+                "validate_multiplier": 50.0,
+                "calibrate_multiplier": 50.0,
+                "sensitivity": 64,
+            },
         }
         self.file = settings.convert(table, FederationFile, "the benchmark")
         self.model = find("wrist-motion")

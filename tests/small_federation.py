@@ -37,6 +37,7 @@ masks = "elided"
 train_multiplier = 0.002
 statistics_multiplier = 0.002
 validate_multiplier = 0.002
+calibrate_multiplier = 0.002
 
 [strategy]
 name = "fedadam"

@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from covey.arrays import Parameters
 from covey.errors import RoundAborted
 from covey.examples import Standardise
-from covey.plan import Statistics
+from covey.plan import Statistics, Task
 from covey_models.model import Model
 from covey_models.training import initial
 from covey_server.book import RunBook
@@ -27,6 +27,7 @@ from covey_server.sum_rows import Row
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
 from covey_strategies.private import Private, Recipes
+from covey_strategies.private_sum import PrivateSum
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.train import TrainSum
 from covey_strategies.queries.validate import ValidateSum
@@ -134,6 +135,26 @@ class Coordinator:
         """Where the run's sums are written down, and what it releases."""
         return self._book
 
+    def ask(self, task: Task, parameters: Parameters, preprocessing: Standardise | None) -> PrivateSum:
+        """One more private sum over all connected devices, after the last round.
+
+        Args:
+            task: What is asked.
+            parameters: Go with it.
+            preprocessing: How devices scale their inputs for it.
+
+        Raises:
+            RoundAborted: Too few devices.
+        """
+        asking = self._everyone(self._renewed_asking(preprocessing))
+        number = self._file.federation.rounds
+        asked = asking.question(self._grid, number, task, parameters, asking.cohort(self._grid, number))
+        return asking.collect(asked, self._send(asked.messages()))
+
+    def _everyone(self, asking: Asking) -> Asking:
+        """The federation's minimum is of a round's cohort; of all devices more must answer."""
+        return replace(asking, size=0, minimum=0) if self._file.federation.devices_per_round else asking
+
     def _final_validation(self, strategy: Private, state: Checkpoint) -> ValidateSum:
         """Counts over all connected devices.
 
@@ -141,9 +162,7 @@ class Coordinator:
         """
         if not self._file.federation.devices_per_round:
             return strategy.validate_sum or self._validate(strategy, state.round, state.parameters)
-        # the federation's minimum is of a round's cohort; of all devices that are connected more must answer
-        asking = replace(strategy.asking, size=0, minimum=0)
-        everyone = Private(strategy.inner, asking, strategy.recipes)
+        everyone = Private(strategy.inner, self._everyone(strategy.asking), strategy.recipes)
         return self._validate(everyone, state.round, state.parameters)
 
     def _begin(self) -> Checkpoint:
@@ -228,15 +247,24 @@ class Coordinator:
 
     def _renew(self, strategy: Private) -> None:
         """Ask under the newest roster from here on: whoever was revoked is not in it."""
+        if self._has_newer_roster():
+            strategy.asking = replace(strategy.asking, protection=self._protection)
+
+    def _renewed_asking(self, preprocessing: Standardise | None) -> Asking:
+        self._has_newer_roster()
+        return self._asking(preprocessing)
+
+    def _has_newer_roster(self) -> bool:
+        """Take up a newer roster, if there is one."""
         before = self._protection.operator
         if self._newest is None or before is None:
-            return
+            return False
         operator = self._newest(before)
         if operator is before:
-            return
+            return False
         self._book.enrol(operator)
         self._protection = replace(self._protection, operator=operator)
-        strategy.asking = replace(strategy.asking, protection=self._protection)
+        return True
 
     def _send(self, messages: Iterable[Message]) -> Iterable[Message]:
         return self._grid.send_and_receive(messages, timeout=self._file.federation.round_timeout)

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from covey.encode import Shape
 from covey.errors import ConfigError
-from covey.plan import Gradient, Masks
+from covey.plan import MOST_RINGS, Gradient, Masks
 from covey.planner.calibrate import Kind, Query, Target, calibrated
+from covey_models import ranges
 from covey_models.model import Model
+from covey_models.observing import count
 from covey_models.training import initial
-from covey_server.settings import FederationFile, PrivacySettings, train_task, validate_task
+from covey_server.settings import FederationFile, PrivacySettings, compare_task, train_task, validate_task
 from covey_strategies.protection import Operator, Protection
-from covey_strategies.queries import gradient, statistics, train, validate
+from covey_strategies.queries import compare, gradient, health, statistics, train, validate
 
 TABLE = "[privacy]"
 
@@ -61,6 +63,8 @@ def multipliers(file: FederationFile, model: Model) -> Mapping[Kind, float]:
         "train": privacy.train_multiplier,
         "statistics": privacy.statistics_multiplier,
         "validate": privacy.validate_multiplier,
+        "calibrate": privacy.calibrate_multiplier,
+        "health": privacy.health_multiplier,
     }
     said = {kind: value for kind, value in given.items() if value is not None}
     if not privacy.noise:
@@ -77,26 +81,38 @@ def multipliers(file: FederationFile, model: Model) -> Mapping[Kind, float]:
                 raise ConfigError(TABLE, f"{query.kind}_multiplier", "give one for each kind of sum")
         return {query.kind: said[query.kind] for query in asked}
     target = Target(privacy.epsilon, privacy.delta)
-    found = calibrated(privacy.unit, asked, target, privacy.sensitivity)
+    shares: Mapping[Kind, float] = {"health": privacy.health_share}
+    found = calibrated(privacy.unit, asked, target, privacy.sensitivity, shares)
     return {each.query.kind: each.multiplier for each in found}
 
 
 def queries(file: FederationFile, model: Model) -> tuple[Query, ...]:
-    """Each kind of sum, its length, and how often a run without a crash asks it."""
-    federation, task = file.federation, train_task(file, 1)
+    """Each kind of sum, the most numbers in it, and how often a run without a crash asks it."""
+    federation, task, release = file.federation, train_task(file, 1), file.release
     parameters = initial(model, 0)
-    validated = validate.shapes(validate_task(file), model.classes, file.privacy.unit)
     if isinstance(task, Gradient):
         trained, rate = gradient.shapes(task, parameters), task.sampling_rate
     else:
         trained, rate = train.shapes(task, parameters), 1.0
     found = [
         Query("train", _length(trained), federation.rounds, rate),
-        Query("validate", _length(validated), validations(file)),
+        Query("validate", _longest_counts(file, model), validations(file) + release.gate),
     ]
     if federation.standardise:
         found.append(Query("statistics", _length(statistics.shapes(model.input_shape[0])), 1))
+    if release.int8 and release.calibration == "private":
+        found.append(Query("calibrate", ranges.length(count(model.build(), model.input_shape)), 1))
+    if release.health_sums:
+        found.append(Query("health", MOST_RINGS * len(health.CELLS), release.health_sums))
     return tuple(found)
+
+
+def _longest_counts(file: FederationFile, model: Model) -> int:
+    """Of a validation and of a comparison of releases, which are one kind."""
+    unit = file.privacy.unit
+    validated = _length(validate.shapes(validate_task(file), model.classes, unit))
+    compared = _length(compare.shapes(compare_task(file), model.classes, unit))
+    return max(validated, compared) if file.release.gate else validated
 
 
 def validations(file: FederationFile) -> int:

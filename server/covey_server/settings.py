@@ -7,7 +7,8 @@ import msgspec
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
 from covey.errors import ConfigError
-from covey.plan import Gradient, Profile, Train, Unit, Validate, Weighting
+from covey.gate import GateLimits
+from covey.plan import Compare, Gradient, Profile, Train, Unit, Validate, Weighting
 from covey.secagg.masks import Cipher
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -16,6 +17,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 RunName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,62}\Z")]
 Schedule = Literal["constant", "cosine"]
+Calibration = Literal["private", "public", "pooled", "weights-only"]
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,7 +61,10 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         delta: δ of the whole run.
         train_multiplier: Instead of epsilon: z of training sums.
         statistics_multiplier: z of the sum for standardisation.
-        validate_multiplier: z of validation sums.
+        validate_multiplier: z of validation sums, comparisons of releases among them.
+        calibrate_multiplier: z of the sum of ranges for int8.
+        health_multiplier: z of sums of how a rollout went.
+        health_share: With epsilon: the share of the budget that health sums take, where any are planned.
         corrupt: C_max, the most devices of the whole roster that may side with the server.
         dropouts: Share of a cohort that may drop out of a sum that is still opened; where
             federation.minimum_devices is not given.
@@ -79,6 +84,9 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     train_multiplier: Positive | None = None
     statistics_multiplier: Positive | None = None
     validate_multiplier: Positive | None = None
+    calibrate_multiplier: Positive | None = None
+    health_multiplier: Positive | None = None
+    health_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
     corrupt: Count = 1
     dropouts: Annotated[float, msgspec.Meta(ge=0, le=0.9)] = 0.3
     profile: Profile = "malicious-server"
@@ -161,6 +169,33 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
                 )
 
 
+class ReleaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is packaged, and what it must show before it is.
+
+    Attributes:
+        int8: Whether to add an int8 variant.
+        calibration: Where its activation ranges come from. "private": one more sum over the devices.
+            "public": probes that anyone can make. "weights-only": it needs none. "pooled": all training
+            examples in one place, which only a simulation has.
+        calibration_examples: Pooled or public: at most so many.
+        gate: Whether devices compare what would be packaged with the release before it; what does not pass
+            is not packaged.
+        limits: What the gate holds it to.
+        parent: The package that was released before; empty for none.
+        groups: Names of groups of devices that the gate looks at one by one; see `[device] group`.
+        health_sums: How often rollouts may ask devices how they went; 0 for never.
+    """
+
+    int8: bool = True
+    calibration: Calibration = "private"
+    calibration_examples: Count = 256
+    gate: bool = False
+    limits: GateLimits = GateLimits()
+    parent: str = ""
+    groups: Annotated[tuple[RunName, ...], msgspec.Meta(max_length=16)] = ()
+    health_sums: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+
+
 class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A federation on a fleet, as written in TOML."""
 
@@ -171,6 +206,7 @@ class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     privacy: PrivacySettings = PrivacySettings()
     training: TrainingSettings = TrainingSettings()
     strategy: StrategySettings = StrategySettings()
+    release: ReleaseSettings = ReleaseSettings()
 
 
 def train_task(file: FederationFile, server_round: int) -> Train | Gradient:
@@ -217,6 +253,11 @@ def _gradient_task(file: FederationFile, server_round: int) -> Gradient:
 def validate_task(file: FederationFile) -> Validate:
     """What a device is asked when it validates."""
     return Validate(file.federation.examples_cap)
+
+
+def compare_task(file: FederationFile) -> Compare:
+    """What a device is asked when releases are compared; how the old one scales inputs comes with it."""
+    return Compare(file.federation.examples_cap, file.release.groups)
 
 
 def server_rate(file: FederationFile, server_round: int) -> float:

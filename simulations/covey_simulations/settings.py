@@ -8,6 +8,7 @@ from covey_server.settings import (
     FederationSettings,
     NotNegative,
     Positive,
+    ReleaseSettings,
 )
 from covey_simulations.data.settings import DataSettings
 
@@ -32,19 +33,6 @@ class CentralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     gradient_clip: NotNegative = 1.0
 
 
-class ReleaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is packaged.
-
-    Attributes:
-        int8: Whether to add an int8 variant. Its activation ranges are found on pooled training examples,
-            which a simulation has and a fleet's server has not.
-        calibration_examples: At most so many.
-    """
-
-    int8: bool = True
-    calibration_examples: Count = 256
-
-
 class SimulationFile(FederationFile, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A simulated federation, as written in TOML.
 
@@ -53,10 +41,8 @@ class SimulationFile(FederationFile, frozen=True, forbid_unknown_fields=True, kw
             the run cannot be repeated.
         data: Who holds what.
         central: The baseline.
-        release: What is packaged.
     """
 
     private_noise: bool = False
     data: DataSettings
     central: CentralSettings = CentralSettings()
-    release: ReleaseSettings = ReleaseSettings()

@@ -75,6 +75,7 @@ round_timeout = 600.0
 [privacy]
 train_multiplier = 0.05
 validate_multiplier = 0.05
+calibrate_multiplier = 0.05
 
 [training]
 learning_rate = 0.1

@@ -324,7 +324,12 @@ def test_a_device_with_spoilt_data_does_not_stop_the_run(tmp_path: Path) -> None
 
 # Masks and noise
 
-NOISY = {"train_multiplier": 0.1, "statistics_multiplier": 0.1, "validate_multiplier": 0.1}
+NOISY = {
+    "train_multiplier": 0.1,
+    "statistics_multiplier": 0.1,
+    "validate_multiplier": 0.1,
+    "calibrate_multiplier": 0.1,
+}
 
 
 def noisy(*, minimum: int = 2, **privacy: Any) -> FederationFile:

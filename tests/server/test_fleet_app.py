@@ -48,7 +48,7 @@ from policed_fleet import owned
 from sum_rows import recomputed
 
 BARE = PrivacySettings(masks=False, noise=False)
-NOISY = PrivacySettings(train_multiplier=0.5, validate_multiplier=0.5)
+NOISY = PrivacySettings(train_multiplier=0.5, validate_multiplier=0.5, calibrate_multiplier=0.5)
 
 
 def file(
@@ -184,7 +184,12 @@ def agreed(folder: Path, spare: int = 0, after: Path | None = None) -> None:
 
 def masked_table() -> dict[str, Any]:
     """So little noise that the sum of twelve devices' weights stands far above it."""
-    return {"train_multiplier": 0.2, "statistics_multiplier": 0.2, "validate_multiplier": 0.2}
+    return {
+        "train_multiplier": 0.2,
+        "statistics_multiplier": 0.2,
+        "validate_multiplier": 0.2,
+        "calibrate_multiplier": 0.2,
+    }
 
 
 def main(fleet: Fleet, config: UserConfig) -> RunFolder:

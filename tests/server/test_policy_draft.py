@@ -16,12 +16,23 @@ from hypothesis import strategies as st
 import covey_simulations
 from covey import budget as budgets
 from covey import plan as plans
+from covey.arrays import Parameters
 from covey.budget import Budget
 from covey.errors import ConfigError, InputError, PlanRefused
 from covey.identity import public_of
 from covey.ledger.checkpoint import LogTrust
 from covey.ledger.note import Cosigner, Ed25519Signer, signed
-from covey.plan import Gradient, Plan, Statistics, Train
+from covey.plan import (
+    MOST_RINGS,
+    Calibrate,
+    Gradient,
+    Health,
+    Observed,
+    Plan,
+    Statistics,
+    Task,
+    Train,
+)
 from covey.policy.checking import kind_of, refusals, roster_refusals
 from covey.policy.linting import lint
 from covey.policy.reading import parse
@@ -29,11 +40,13 @@ from covey.policy.signed import Opened, Reviewers, open_policy
 from covey.policy.terms import Policy, exact
 from covey_io import settings
 from covey_io.settings import convert
+from covey_models.model import Model
+from covey_models.observing import count
 from covey_models.registry import find
 from covey_models.training import initial
 from covey_server.policy_draft import Frame, cohorts, draft
 from covey_server.privacy import protection, queries
-from covey_server.settings import FederationFile, train_task, validate_task
+from covey_server.settings import FederationFile, compare_task, train_task, validate_task
 from covey_simulations.settings import SimulationFile
 from covey_strategies.asking import Asking
 from covey_strategies.protection import Protection
@@ -46,7 +59,12 @@ WITNESSES = tuple(Cosigner(f"w{number}", bytes([number] * 32), 1).verifier for n
 NOW = 1_800_000_000
 
 STEPS = {"gradient_clip": 1.5, "expected_batch": 100.0, "sampling_rate": 0.1}
-Z = {"train_multiplier": 3.0, "statistics_multiplier": 4.5, "validate_multiplier": 5.0625}
+Z = {
+    "train_multiplier": 3.0,
+    "statistics_multiplier": 4.5,
+    "validate_multiplier": 5.0625,
+    "calibrate_multiplier": 6.0,
+}
 
 
 def file_of(**tables: Any) -> FederationFile:
@@ -101,13 +119,29 @@ class Drafted:
             )
             if server_round % federation.validate_every == 0 or server_round == federation.rounds:
                 yield from _asked(asking.question(grid, server_round, validate_task(file), parameters, some))
+        everyone = replace(asking, size=0, minimum=0) if federation.devices_per_round else asking
         if federation.devices_per_round:
-            final = replace(asking, size=0, minimum=0)
-            yield from _asked(final.question(grid, federation.rounds, validate_task(file), parameters, nodes))
+            yield from _asked(
+                everyone.question(grid, federation.rounds, validate_task(file), parameters, nodes)
+            )
+        for task, with_it in _around_release(file, model):
+            yield from _asked(everyone.question(grid, federation.rounds, task, with_it, nodes))
 
     def refused(self, plan: Plan) -> list[str]:
         """Why devices refuse a plan."""
         return list(refusals(plan, self.policy, self.opened.sha256))
+
+
+def _around_release(file: FederationFile, model: Model) -> Iterator[tuple[Task, Parameters]]:
+    """What is asked once training is done."""
+    if file.release.calibration == "private":
+        places = range(count(model.build(), model.input_shape))
+        task = Calibrate(tuple(Observed(each, 1.0) for each in places), file.federation.examples_cap)
+        yield task, initial(model, 0)
+    if file.release.gate:
+        yield compare_task(file), {}
+    for number in range(file.release.health_sums):
+        yield Health(f"r{number}", "ab" * 32, MOST_RINGS), {}
 
 
 def _asked(question: Any) -> list[Plan]:
@@ -153,6 +187,7 @@ FEDERATIONS: dict[str, tuple[FederationFile, int]] = {
                 "train_multiplier": 12.345678901234567,
                 "statistics_multiplier": 1 / 3,
                 "validate_multiplier": 20.1,
+                "calibrate_multiplier": 20.1,
             }
         ),
         20,
@@ -187,6 +222,22 @@ FEDERATIONS: dict[str, tuple[FederationFile, int]] = {
     "more collude": (file_of(privacy={"epsilon": 8.0, "corrupt": 3, "dropouts": 0.1}), 30),
     "all noise stays": (file_of(privacy={"epsilon": 8.0, "remove_excess": False}), 20),
     "fine": (file_of(privacy={"epsilon": 8.0, "sensitivity": 4097}), 20),
+    "released": (
+        file_of(
+            privacy={"epsilon": 8.0, "health_share": 0.4},
+            release={"gate": True, "groups": ["left", "right"], "health_sums": 3},
+        ),
+        20,
+    ),
+    "released, example": (
+        file_of(
+            privacy={"epsilon": 8.0, "unit": "example"},
+            training=STEPS,
+            release={"gate": True, "health_sums": 2},
+        ),
+        20,
+    ),
+    "not calibrated": (file_of(privacy={"epsilon": 8.0}, release={"calibration": "public"}), 20),
     "many": (file_of(privacy={"epsilon": 8.0, "profile": "semi-honest-server", "largest_cohort": 700}), 700),
 }
 
@@ -229,7 +280,7 @@ class TestEveryFederation:
         assert any(plan.cohort - plan.minimum > floor(less * plan.cohort) for plan in made.plans())
 
     def test_a_heavier_row_is_refused(self, made: Drafted) -> None:
-        for plan in made.plans():
+        for plan in (each for each in made.plans() if not isinstance(each.task, Health)):
             assert any("lets a row weigh" in reason for reason in made.refused(_heavier(plan)))
 
     def test_nothing_else_may_be_otherwise(self, made: Drafted) -> None:

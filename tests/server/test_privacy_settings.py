@@ -9,12 +9,19 @@ from covey.errors import ConfigError, CoveyError, InputError
 from covey.plan import Gradient, Masks
 from covey.planner.noise import total_variance
 from covey_io.settings import convert
+from covey_models.observing import count
+from covey_models.ranges import BINS
 from covey_models.zoo.digits import MODEL
 from covey_server.privacy import multipliers, protection, queries, validations
 from covey_server.settings import FederationFile, PrivacySettings, train_task
 from digits_fleet import operator
 
-Z = {"train_multiplier": 3.0, "statistics_multiplier": 4.0, "validate_multiplier": 5.0}
+Z = {
+    "train_multiplier": 3.0,
+    "statistics_multiplier": 4.0,
+    "validate_multiplier": 5.0,
+    "calibrate_multiplier": 6.0,
+}
 STEPS = {"gradient_clip": 1.0, "expected_batch": 100.0, "sampling_rate": 0.1}
 
 
@@ -38,7 +45,8 @@ def server_epsilon(decided: FederationFile) -> float:
         )
         for query in queries(decided, MODEL)
     }
-    apart = [events.pop("validate")] if decided.privacy.unit == "example" else []
+    both = [events[kind] for kind in ("health",) if kind in events]
+    apart = [events.pop("validate"), *both] if decided.privacy.unit == "example" else []
     groups = [group for group in (list(events.values()), apart) if group]
     return max(epsilon(group, decided.privacy.delta).value for group in groups)
 
@@ -52,6 +60,12 @@ def server_epsilon(decided: FederationFile) -> float:
         {"privacy": {"epsilon": 4.0, "unit": "example"}, "training": STEPS},
         {"privacy": {"epsilon": 4.0, "unit": "example"}, "training": STEPS | {"sampling_rate": 1.0}},
         {"privacy": {"epsilon": 8.0, "sensitivity": 4096}, "federation": {"devices_per_round": 10}},
+        {"privacy": {"epsilon": 8.0, "health_share": 0.5}, "release": {"health_sums": 4, "gate": True}},
+        {
+            "privacy": {"epsilon": 4.0, "unit": "example", "health_share": 0.3},
+            "training": STEPS,
+            "release": {"health_sums": 2, "gate": True},
+        },
     ],
 )
 def test_a_target_is_kept_and_nearly_used_up(tables: dict[str, Any]) -> None:
@@ -61,11 +75,16 @@ def test_a_target_is_kept_and_nearly_used_up(tables: dict[str, Any]) -> None:
 
 
 def test_multipliers_that_are_given_are_taken() -> None:
-    assert multipliers(file(privacy=Z), MODEL) == {"train": 3.0, "statistics": 4.0, "validate": 5.0}
+    assert multipliers(file(privacy=Z), MODEL) == {
+        "train": 3.0,
+        "statistics": 4.0,
+        "validate": 5.0,
+        "calibrate": 6.0,
+    }
 
 
 def test_kinds_that_are_never_asked_have_none() -> None:
-    decided = file(privacy=Z, federation={"standardise": False})
+    decided = file(privacy=Z, federation={"standardise": False}, release={"calibration": "public"})
     assert multipliers(decided, MODEL) == {"train": 3.0, "validate": 5.0}
 
 
@@ -112,7 +131,17 @@ def test_what_is_asked_how_often_and_how_long_it_is() -> None:
     counts = 100 + 2 + 1  # confusion, examples and right, loss
     assert (found["validate"].length, found["validate"].sums) == (counts, 2)
     assert (found["statistics"].length, found["statistics"].sums) == (3, 1)
+    places = count(MODEL.build(), MODEL.input_shape)
+    assert (found["calibrate"].length, found["calibrate"].sums) == (places * 2 * BINS, 1)
+    assert "health" not in found
     assert {query.sampling_rate for query in found.values()} == {1.0}
+
+
+def test_a_comparison_is_one_more_validation() -> None:
+    release = {"gate": True, "groups": ["left", "right"], "health_sums": 5}
+    found = {query.kind: query for query in queries(file(release=release), MODEL)}
+    assert (found["validate"].length, found["validate"].sums) == (100 + 2 + 1, 3)
+    assert (found["health"].length, found["health"].sums) == (8 * 2, 5)
 
 
 def test_steps_are_sampled_and_carry_no_weight() -> None:
@@ -169,7 +198,7 @@ def test_everything_that_was_decided_reaches_the_plans(
     assert (found.cipher, found.sensitivity, found.removal) == ("aes-256-ctr", 2048, False)
     assert (found.largest, found.seeded) == (600, seeded)
     assert found.operator == (trusted if masks is True else None)
-    assert found.multipliers == {"train": 3.0, "statistics": 4.0, "validate": 5.0}
+    assert found.multipliers == {"train": 3.0, "statistics": 4.0, "validate": 5.0, "calibrate": 6.0}
 
 
 def test_masks_and_noise_are_on_unless_told_otherwise() -> None:

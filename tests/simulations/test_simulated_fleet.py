@@ -37,7 +37,12 @@ def made(data: FederatedData, folder: Path, seed: int = 1) -> Fleet:
         "model": {"name": "digits"},
         "data": {"source": "digits"},
         "federation": {"rounds": 1, "minimum_devices": 7},
-        "privacy": {"train_multiplier": 1.0, "statistics_multiplier": 1.0, "validate_multiplier": 1.0},
+        "privacy": {
+            "train_multiplier": 1.0,
+            "statistics_multiplier": 1.0,
+            "validate_multiplier": 1.0,
+            "calibrate_multiplier": 1.0,
+        },
     }
     file = convert(plain, SimulationFile, "small.toml")
     protected = Protection(masks="on", **NOISY)

@@ -10,7 +10,12 @@ from covey_io.settings import convert
 from covey_simulations.settings import SimulationFile
 from covey_simulations.world import read
 
-Z: dict[str, Any] = {"train_multiplier": 0.5, "statistics_multiplier": 0.5, "validate_multiplier": 0.5}
+Z: dict[str, Any] = {
+    "train_multiplier": 0.5,
+    "statistics_multiplier": 0.5,
+    "validate_multiplier": 0.5,
+    "calibrate_multiplier": 0.5,
+}
 
 
 def file(devices: int = 12, asked: int = 0, minimum: int = 0, **privacy: Any) -> SimulationFile:

@@ -90,7 +90,11 @@ def groups(unit: Unit, queries: Sequence[Query]) -> tuple[tuple[Query, ...], ...
 
 
 def calibrated(
-    unit: Unit, queries: Sequence[Query], target: Target, sensitivity: int
+    unit: Unit,
+    queries: Sequence[Query],
+    target: Target,
+    sensitivity: int,
+    shares: Mapping[Kind, float] | None = None,
 ) -> tuple[Allotment, ...]:
     """The least multipliers, in steps of 0.0001, for a target in the server's view.
 
@@ -102,17 +106,19 @@ def calibrated(
         queries: What the run asks.
         target: ε and δ of the whole run.
         sensitivity: Δ, integer units.
+        shares: Of rho, in the place of those of `SHARES`.
 
     Raises:
         InputError: A number is unusable, or no noise is enough.
     """
+    of_rho = {**SHARES[unit], **(shares or {})}
     checks.within(
         "epsilon", target.epsilon, 1e-3, MOST_TARGET, hint="usual are 1 to 10; beyond 100 is no promise"
     )
     cap = rho_cap(target.epsilon, target.delta)
     allotments: dict[Kind, Allotment] = {}
     for group in groups(unit, queries):
-        fixed = [_by_share(query, SHARES[unit][query.kind] * cap, sensitivity) for query in group[:-1]]
+        fixed = [_by_share(query, of_rho[query.kind] * cap, sensitivity) for query in group[:-1]]
         last = _by_epsilon(fixed, group[-1], target, sensitivity)
         allotments |= {each.query.kind: each for each in (*fixed, last)}
     return tuple(allotments.values())

@@ -35,13 +35,18 @@ class CompareSum:
         totals: By name as in `TOTALS`.
         classes: float64 (classes, 3), columns as in `OF_CLASS`.
         groups: float64 (groups, 3), columns as in `OF_GROUP`.
-        deviation: Standard deviation of the noise in each count, of totals, classes and groups.
+        deviation: Standard deviation of the noise in each count: all parts have the same clip and share.
     """
 
     totals: dict[str, float]
     classes: NDArray[np.float64]
     groups: NDArray[np.float64]
-    deviation: tuple[float, float, float]
+    deviation: float
+
+    @property
+    def cells(self) -> list[float]:
+        """All counts in the order of a row."""
+        return [*self.totals.values(), *self.classes.ravel().tolist(), *self.groups.ravel().tolist()]
 
 
 def check(task: Compare, parameters: Parameters, model: Model) -> None:
@@ -145,9 +150,5 @@ def read(task: Compare, sums: Vectors, deviation: Callable[[str], float], classe
         totals=dict(zip(TOTALS, sums["totals"].tolist(), strict=True)),
         classes=sums["classes"].reshape(classes, len(OF_CLASS)),
         groups=groups.reshape(len(task.groups), len(OF_GROUP)),
-        deviation=(
-            deviation("totals"),
-            deviation("classes"),
-            deviation("groups") if task.groups else 0.0,
-        ),
+        deviation=deviation("totals"),
     )
