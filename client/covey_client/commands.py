@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from covey.errors import InputError
 from covey.package.verify import Package, verify
 from covey_client import slots
-from covey_client.inference import Classifier, Prediction
+from covey_client.inference import Choice, Classifier, Prediction
 from covey_io.packages import read_key, read_package
 
 
@@ -40,7 +40,8 @@ def infer(
         typer.Option(metavar="PUB.pem", help="The publisher's public key. A device's folder has its own."),
     ] = None,
     variant: Annotated[
-        VariantOption, typer.Option(help="auto takes int8 where the package has it.")
+        VariantOption,
+        typer.Option(help="auto takes what the device has measured, else int8 where there is one."),
     ] = VariantOption.auto,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -49,7 +50,7 @@ def infer(
     A device's folder is one with `current` in it: the package in use is run, checked with the
     trusted.pub.pem in it. The folder is trusted as a whole: it must be this device's own.
     """
-    classifier = Classifier(_verified(package, key), variant.value)
+    classifier = Classifier(_verified(package, key), _chosen(package, variant))
     prediction = classifier.predict(_read_array(inputs))
     if as_json:
         typer.echo(msgspec.json.encode(_told(classifier, prediction)).decode())
@@ -71,6 +72,12 @@ def _verified(path: Path, key: Path | None) -> Package:
         )
     trusted = read_key(key)
     return verify(read_package(path), trusted)
+
+
+def _chosen(path: Path, variant: VariantOption) -> Choice:
+    """What was asked for; for "auto" on a device, what its self-test measured to be the faster."""
+    measured = variant is VariantOption.auto and (path / slots.CURRENT).is_symlink()
+    return slots.choice(path) if measured else variant.value
 
 
 def _read_array(path: Path) -> NDArray[np.generic]:

@@ -77,6 +77,11 @@ class Network:
         if {each.type for each in (*inputs, *outputs)} != {"tensor(float)"}:
             raise PackageError(f"{name}: expected float32 in and out")
         self._name, self._input = name, inputs[0].name
+        self._run_options = ort.RunOptions()
+
+    def stop(self) -> None:
+        """End what runs in another thread between two operators, and whatever is run from now on."""
+        self._run_options.terminate = True
 
     def logits(self, x: Floats) -> Floats:
         """Logits of preprocessed inputs: float32 (n, *input_shape) to (n, classes), n >= 1."""
@@ -87,7 +92,7 @@ class Network:
 
     def _run(self, one: Floats) -> Floats:
         try:
-            logits: Floats = self._session.run(None, {self._input: one})[0]
+            logits: Floats = self._session.run(None, {self._input: one}, self._run_options)[0]
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
             raise PackageError(f"{self._name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
         return logits
@@ -146,6 +151,10 @@ class Classifier:
         names = self.contents.manifest.labels
         labels = tuple(names[index] for index in logits.argmax(axis=1))
         return Prediction(logits, _softmax(logits), labels)
+
+    def stop(self) -> None:
+        """End a prediction in another thread, with PackageError, and every later one: it takes too long."""
+        self._network.stop()
 
     def latency(self, x: NDArray[np.generic], repeats: int = 200) -> Latency:
         """Measure `predict` on one input, after a tenth as many runs to warm up.

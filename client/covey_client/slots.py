@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -22,14 +23,16 @@ from covey.package.archive import unpack
 from covey.package.contents import Contents, Variant
 from covey.package.names import GOLDEN_OUTPUTS
 from covey.package.verify import Package, verify
-from covey_client.inference import Classifier
+from covey_client.inference import Choice, Classifier
+from covey_client.self_test_record import Record, archive_sha256, read_record, remove_record, write_record
 from covey_io import durable
 from covey_io.lock import held
 from covey_io.packages import read_key, read_package
 
 CURRENT = "current"
 TRUSTED = "trusted.pub.pem"
-SLOTS = ("slots/A", "slots/B")
+Slot = Literal["slots/A", "slots/B"]
+SLOTS: tuple[Slot, Slot] = ("slots/A", "slots/B")
 
 # How far a logit may lie from its golden value, as a share of the largest golden logit. Single precision
 # differs between processors by the order of additions; int8 kernels also by how they round and saturate.
@@ -73,11 +76,11 @@ def install(package: bytes, device_folder: Path, public_key_pem: bytes) -> Insta
     durable.make_folder(device_folder)
     busy = CoveyError(f"{device_folder}: another installation is running", hint="wait for it and try again")
     with held(device_folder, busy):
-        slot = _spare(device_folder)
+        slot = spare(device_folder)
         folder = device_folder / slot
-        _write(folder, files)
-        written = verify(read_package(folder), public_key_pem)
+        written = write(folder, files, public_key_pem)
         self_test(written)
+        write_record(folder, Record(sha256=archive_sha256(files), variant=written.variants[-1]))
         durable.swap_link(device_folder / CURRENT, slot)
     return Installed(slot, folder, written)
 
@@ -89,7 +92,7 @@ def current(device_folder: Path) -> Path:
         InputError: Nothing is installed there.
         StateError: `current` is not a link to a slot.
     """
-    slot = _current_slot(device_folder)
+    slot = current_slot(device_folder)
     if slot is None:
         raise InputError(f"{device_folder}: no package is installed", hint="install one first")
     return device_folder / slot
@@ -118,6 +121,19 @@ def trusted_key(device_folder: Path) -> bytes:
     return read_key(path)
 
 
+def choice(device_folder: Path) -> Choice:
+    """Which model of the package in use its self-test has chosen; "auto" if nobody has measured.
+
+    Raises:
+        InputError: Nothing is installed.
+        StateError: `current` is not a link to a slot.
+    """
+    folder = current(device_folder)
+    record = read_record(folder)
+    fits = record is not None and record.sha256 == archive_sha256(read_package(folder))
+    return record.variant if record is not None and fits else "auto"
+
+
 def self_test(package: Contents) -> None:
     """Run the golden inputs through every variant, on this device's processor.
 
@@ -125,49 +141,85 @@ def self_test(package: Contents) -> None:
         PackageError: A model does not run, or a logit is further from its golden value than `TOLERANCE`.
     """
     for variant in package.variants:
-        logits = Classifier(package, variant).predict(package.golden.inputs).logits
-        golden = package.golden.outputs[variant]
-        allowed = TOLERANCE[variant] * float(np.abs(golden).max())
-        worst = float(np.abs(logits - golden).max())
-        # Written so that a difference that is not a number fails.
-        if not worst <= allowed:
-            raise PackageError(
-                f"{GOLDEN_OUTPUTS[variant]}: logits here are off by {worst:.3g}, allowed {allowed:.3g}",
-                hint="not put in use; the model in use before still is",
-            )
+        check_golden(package, Classifier(package, variant))
 
 
-def _current_slot(device_folder: Path) -> str | None:
+def check_golden(package: Contents, classifier: Classifier) -> None:
+    """Run the golden inputs through one model.
+
+    Raises:
+        PackageError: It does not run, or a logit is further from its golden value than `TOLERANCE`.
+    """
+    variant = classifier.variant
+    logits = classifier.predict(package.golden.inputs).logits
+    golden = package.golden.outputs[variant]
+    allowed = TOLERANCE[variant] * float(np.abs(golden).max())
+    worst = float(np.abs(logits - golden).max())
+    # Written so that a difference that is not a number fails.
+    if not worst <= allowed:
+        raise PackageError(
+            f"{GOLDEN_OUTPUTS[variant]}: logits here are off by {worst:.3g}, allowed {allowed:.3g}",
+            hint="not put in use; the model in use before still is",
+        )
+
+
+def current_slot(device_folder: Path) -> Slot | None:
+    """The slot in use; None before the first.
+
+    Raises:
+        StateError: `current` is not a link to a slot.
+    """
     link = device_folder / CURRENT
     if not os.path.lexists(link):
         return None
     target = str(link.readlink()) if link.is_symlink() else ""
-    if target not in SLOTS:
-        raise StateError(f"{link} is not a link to a slot", hint="remove it and install the package again")
-    return target
+    for slot in SLOTS:
+        if target == slot:
+            return slot
+    raise StateError(f"{link} is not a link to a slot", hint="remove it and install the package again")
 
 
-def _spare(device_folder: Path) -> str:
+def other(slot: Slot) -> Slot:
+    """The other one of the two."""
+    return SLOTS[1] if slot == SLOTS[0] else SLOTS[0]
+
+
+def spare(device_folder: Path) -> Slot:
     """The slot that is not in use, and may be overwritten."""
     # A process that died inside swap_link may have renamed the link without flushing it: then memory says
     # one slot and the disk another. Flush first, so that the slot we clear is not the one on disk.
     durable.sync_folder(device_folder)
-    return SLOTS[1] if _current_slot(device_folder) == SLOTS[0] else SLOTS[0]
+    slot = current_slot(device_folder)
+    return SLOTS[0] if slot is None else other(slot)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make `folder` hold exactly `files`, on disk.
+def write(folder: Path, files: Mapping[str, bytes], public_key_pem: bytes) -> Package:
+    """Make a slot hold exactly `files`, on disk, read them back and verify them. Nothing is tested yet.
 
     Raises:
         StateError: `slots` is a link: what it leads to is not ours to clear.
+        PackageError: The disk gives back something else.
+        OSError: The disk does not take it.
     """
-    if folder.parent.is_symlink():
-        raise StateError(f"{folder.parent} is a link", hint="remove it and install the package again")
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+    clear(folder)
     for name, content in files.items():
         path = folder / name
         durable.make_folder(path.parent)
         durable.replace(path, content)
+    return verify(read_package(folder), public_key_pem)
+
+
+def clear(folder: Path) -> None:
+    """Empty a slot, its record first; whoever calls knows that it is not in use.
+
+    Raises:
+        StateError: `slots` is a link: what it leads to is not ours to clear.
+        OSError: The disk does not take it.
+    """
+    if folder.parent.is_symlink():
+        raise StateError(f"{folder.parent} is a link", hint="remove it and install the package again")
+    remove_record(folder)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
