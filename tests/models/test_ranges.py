@@ -77,7 +77,7 @@ def test_ranges_under_noise_are_rather_too_wide_than_too_narrow() -> None:
         noisy = histogram(x) + rng.normal(size=(1, 2, BINS)) * 15
         ((_, high),) = read(noisy, (SCALE,), 15.0, 1000)
         cut.append((x.max(1) > high).mean())
-    assert np.mean(cut) < 0.02
+    assert np.mean(cut) < 0.03
     assert np.max(cut) < 0.1
 
 
