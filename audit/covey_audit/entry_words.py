@@ -17,6 +17,7 @@ from covey.ledger.entries import (
     ModelRelease,
     Reserve,
     Revoke,
+    RolloutDecision,
     RunPolicy,
     Settle,
     TuningRun,
@@ -102,7 +103,7 @@ class Reader:
             digest = entry.plan
         return Line(index, data, entry, "", plan, digest)
 
-    def _said(self, entry: AnyEntry, line: Line) -> str:  # noqa: C901, PLR0911 - a case for each kind
+    def _said(self, entry: AnyEntry, line: Line) -> str:  # noqa: C901, PLR0911, PLR0912 - a case for each kind
         match entry:
             case RunPolicy():
                 return f"for run {entry.run}: policy {_policy(entry.policy)}"
@@ -128,6 +129,8 @@ class Reader:
                 return f"over {words.count(entry.size, 'entry')}: {found}; {entry.words}"
             case Waiver():
                 return f"accepted by reviewers: {_waived(entry.note)}"
+            case RolloutDecision():
+                return _decided(entry)
             case _ as never:
                 assert_never(never)
 
@@ -170,6 +173,15 @@ def _roster(entry: Enrol) -> str:
     simulated = ", SIMULATED" if entry.simulation else ""
     devices, until = words.count(entry.devices, "device"), words.day(entry.expires)
     return f"roster {entry.serial} of fleet {entry.fleet}{simulated}: {devices}, until {until}"
+
+
+def _decided(entry: RolloutDecision) -> str:
+    """Who decided it can be seen from the action."""
+    rings, by = words.count(entry.opened, "ring"), words.count(entry.approvals, "approver")
+    return (
+        f"rollout {entry.rollout} of fleet {entry.fleet}: {entry.action}; {rings} open, instruction "
+        f"{entry.serial} ({entry.instruction[:SHOWN]}…), plan approved by {by}: {entry.reason}"
+    )
 
 
 def _cost(entry: TuningRun) -> str:

@@ -226,7 +226,7 @@ def _print_line(line: "Line", reader: "Reader", *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(fields(line)).decode())
         return
-    typer.echo(f"{line.index:>6}  {moment(line.time)[:16]:<16}  {line.kind:<15}  {reader.words(line)}")
+    typer.echo(f"{line.index:>6}  {moment(line.time)[:16]:<16}  {line.kind:<16}  {reader.words(line)}")
 
 
 def _print_whole(line: "Line", reader: "Reader", *, as_json: bool) -> None:

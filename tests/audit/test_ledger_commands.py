@@ -17,7 +17,17 @@ from commands import invoked
 from covey import plan as plans
 from covey.errors import InputError
 from covey.ledger import entries as ledger_entries
-from covey.ledger.entries import AnyEntry, AuditResult, Reserve, Revoke, Settle, TuningRun, Waiver
+from covey.ledger.entries import (
+    AnyEntry,
+    AuditResult,
+    Reserve,
+    Revoke,
+    RolloutDecision,
+    Settle,
+    TuningRun,
+    Waiver,
+)
+from covey_audit.auditing.whole import audit
 from covey_audit.entry_words import Reader
 from covey_audit.ledger_commands import copy_public, followed, ledger
 from covey_audit.ledger_table import COLUMNS
@@ -27,6 +37,21 @@ from made_ledger import honest
 from secagg_fleet import NOW
 
 DIGEST = "cd" * 32
+
+
+def decision() -> RolloutDecision:
+    return RolloutDecision(
+        time=NOW + 1500,
+        fleet="test",
+        rollout="wrist-2",
+        serial=3,
+        instruction=DIGEST,
+        plan=DIGEST,
+        action="stop",
+        opened=2,
+        reason="ring canary: too many failed",
+        approvals=1,
+    )
 
 
 @pytest.fixture
@@ -64,6 +89,7 @@ def test_other_kinds_of_entries_have_words_too() -> None:
         TuningRun(time=NOW, run="run-a", words="ten clip norms", epsilon=None, delta=None),
         AuditResult(time=NOW, size=15, root=DIGEST, findings=1, report=DIGEST, words="may stand"),
         Waiver(time=NOW, note="not a note"),
+        decision(),
     ]
     reader = Reader()
     said = [reader.words(line) for line in reader.read([ledger_entries.encode(each) for each in entries])]
@@ -72,7 +98,23 @@ def test_other_kinds_of_entries_have_words_too() -> None:
         "settings of run run-a: ten clip norms (not accounted)",
         "over 15 entries: 1 finding; may stand",
         "accepted by reviewers: a waiver that cannot be read",
+        (
+            "rollout wrist-2 of fleet test: stop; 2 rings open, instruction 3 (cdcdcdcdcdcd…), plan approved by "
+            "1 approver: ring canary: too many failed"
+        ),
     ]
+
+
+def test_rollouts_stand_in_the_ledger_and_change_nothing_of_its_audit(tmp_path: Path) -> None:
+    before = audit(honest().material, honest().anchors, libraries=False)
+    made = honest().resealed([*honest().entries, decision()])
+    made = replace(made, anchors=replace(made.anchors, witnessed=made.checkpoint))
+    after = audit(made.material, made.anchors, libraries=False)
+    assert after.entries == before.entries | {"rollout.decision": 1}
+    assert [each.code for each in after.findings] == [each.code for each in before.findings]
+    assert after.costs == before.costs
+    line = run("show", made.write(tmp_path / "ledger")).splitlines()[-1]
+    assert "  rollout.decision  rollout wrist-2 of fleet test: stop;" in line
 
 
 def test_what_is_no_entry_no_plan_or_no_sum_is_said_so() -> None:

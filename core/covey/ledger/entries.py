@@ -15,9 +15,10 @@ parameter: whoever computes a cost reads it from the plan.
     tuning.run        settings were chosen on the same people's data, and what that cost
     audit.result      an audit was made, and what it found
     waiver            a reviewer accepted a finding, in signed words
+    rollout.decision  devices are about to be told what to run, and why
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import rfc8785
@@ -247,6 +248,50 @@ class Waiver(Entry, frozen=True, tag="waiver"):
     note: Text
 
 
+RolloutAction = Literal[
+    "start",
+    "open",
+    "complete",
+    "stop",
+    "pause",
+    "resume",
+    "abort",
+    "rollback",
+    "hold",
+    "unhold",
+    "pin",
+    "unpin",
+]
+"""What was decided. "open", "complete" and "stop" follow from a plan that people approved, and from what
+devices reported; everything else a person decided."""
+
+
+class RolloutDecision(Entry, frozen=True, tag="rollout.decision"):
+    """Devices are about to be told what to run. Written before the instruction is published.
+
+    Attributes:
+        fleet: The fleet's name.
+        rollout: Identifier of the rollout.
+        serial: Of the instruction; grows with every one of a fleet.
+        instruction: SHA-256 of the instruction as published.
+        plan: SHA-256 of the plan's text: what people approved.
+        action: What was decided.
+        opened: So many rings are open from now on.
+        reason: In words.
+        approvals: So many different approvers had signed the plan.
+    """
+
+    fleet: Name
+    rollout: Name
+    serial: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
+    instruction: Digest
+    plan: Digest
+    action: RolloutAction
+    opened: Annotated[int, msgspec.Meta(ge=0, le=8)]
+    reason: Line
+    approvals: Count
+
+
 AnyEntry = (
     RunPolicy
     | Enrol
@@ -259,6 +304,7 @@ AnyEntry = (
     | TuningRun
     | AuditResult
     | Waiver
+    | RolloutDecision
 )
 
 

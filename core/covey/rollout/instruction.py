@@ -50,7 +50,7 @@ class Instruction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """
 
     fleet: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    serial: Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
+    serial: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
     plan: Annotated[str, msgspec.Meta(min_length=1, max_length=plans.MAX_PLAN_BYTES)]
     opened: Annotated[int, msgspec.Meta(ge=0, le=8)]
     state: State

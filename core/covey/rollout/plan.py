@@ -93,11 +93,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             mille: beyond it the rollout stops.
         least_devices: It stops only once so many devices count: one failure of two is no rate.
         confidence: Of the interval that must lie on one side, per cent.
+        report_seconds: So long after a ring's soak a device may still report; then a silent one counts as
+            failed. Longer than devices may have to wait for a window. Health is asked for no more often.
+        unproven: What becomes of a ring that is too small, or too noisy, to show a share below the limit:
+            "wait" for a new plan, or "advance" if its estimate is not above the limit.
     """
 
     most_failed: Annotated[int, msgspec.Meta(ge=1, le=999)] = 100
     least_devices: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = 5
     confidence: Annotated[int, msgspec.Meta(ge=50, le=99)] = 95
+    report_seconds: Annotated[int, msgspec.Meta(ge=1, le=365 * 86_400)] = 3600
+    unproven: Literal["wait", "advance"] = "wait"
 
 
 class RolloutPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -39,6 +39,18 @@ SAMPLES: tuple[AnyEntry, ...] = (
     ledger.TuningRun(time=1, run="run", words="grid", epsilon="0.5", delta="1e-5"),
     ledger.AuditResult(time=1, size=9, root=HEX, findings=0, report=HEX, words="fine"),
     ledger.Waiver(time=1, note="code\n3\nwhy\n"),
+    ledger.RolloutDecision(
+        time=1,
+        fleet="f",
+        rollout="r-1",
+        serial=7,
+        instruction=HEX,
+        plan=HEX,
+        action="stop",
+        opened=2,
+        reason="too many failed",
+        approvals=2,
+    ),
 )
 
 
@@ -175,6 +187,26 @@ def test_a_decimal_is_a_plain_decimal_string(field: str, value: Any) -> None:
 def test_values_beyond_their_bounds_are_refused(path: tuple[str, ...], value: Any) -> None:
     told = json.loads(encode(SAMPLES[5]))
     refused(spelled(put(told, path, value)), "malformed")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("serial", 0),
+        ("opened", 9),
+        ("opened", -1),
+        ("action", "advance"),
+        ("action", ""),
+        ("rollout", ""),
+        ("instruction", HEX.upper()),
+        ("plan", None),
+        ("reason", "x" * 2001),
+        ("approvals", -1),
+    ],
+)
+def test_a_rollout_s_decision_keeps_to_its_bounds(field: str, value: Any) -> None:
+    told = json.loads(encode(SAMPLES[-1]))
+    refused(spelled({**told, field: value}), "malformed")
 
 
 @pytest.mark.parametrize("entry", SAMPLES, ids=kind_of)

@@ -1,6 +1,7 @@
 """Entries have one spelling, and the fast one that reading compares with is RFC 8785's."""
 
 import contextlib
+from typing import get_args
 
 import msgspec
 import pytest
@@ -50,6 +51,19 @@ ENTRIES: st.SearchStrategy[AnyEntry] = st.one_of(
     ),
     st.builds(ledger.Abort, time=counts, plan=digests, reason=texts),
     st.builds(ledger.Waiver, time=counts, note=texts),
+    st.builds(
+        ledger.RolloutDecision,
+        time=counts,
+        fleet=names,
+        rollout=names,
+        serial=st.integers(1, (1 << 53) - 1),
+        instruction=digests,
+        plan=digests,
+        action=st.sampled_from(get_args(ledger.RolloutAction)),
+        opened=st.integers(0, 8),
+        reason=texts,
+        approvals=counts,
+    ),
 )
 
 
