@@ -14,6 +14,8 @@ INT8: Final = "model.int8.onnx"
 PREPROCESSING = "preprocessing.json"
 LABELS = "labels.json"
 CARD = "README.md"
+PROVENANCE: Final = "provenance.json"
+BOM: Final = "bom.json"
 GOLDEN_INPUTS = "golden/inputs.npy"
 GOLDEN_OUTPUTS = {"fp32": "golden/outputs.fp32.npy", "int8": "golden/outputs.int8.npy"}
 
