@@ -197,9 +197,8 @@ def _policy_refusals(sums: list[Asked], last: Plan, policy: Policy) -> Iterator[
     if cost is None:
         yield "a sum of its run had no noise"
     elif not cost.value <= float(exact(budget.epsilon)):  # nor is a number that is none
-        yield (
-            f"its run cost ε = {round_up(cost.value, DECIMALS)} at δ = {budget.delta}, the policy allows {budget.epsilon}"
-        )
+        found = f"ε = {round_up(cost.value, DECIMALS)} at δ = {budget.delta}"
+        yield f"its run cost {found}, the policy allows {budget.epsilon}"
 
 
 def _refusal(fault: str) -> PackageError:

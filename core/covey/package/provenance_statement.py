@@ -30,11 +30,11 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     """Base of the Statement's parts."""
 
 
-class Digest(_Strict, frozen=True, kw_only=True, rename=None, omit_defaults=True):
+class Digest(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     """A digest set with one member."""
 
     sha256: Sha256 | None = None
-    gitCommit: str | None = None
+    git_commit: str | None = None
 
 
 class Resource(_Strict, frozen=True, kw_only=True):
