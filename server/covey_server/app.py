@@ -1,4 +1,4 @@
-"""The ServerApp that `flwr run` starts: one federation over a real fleet, to a signed fp32 package.
+"""The ServerApp that `flwr run` starts: one federation over a real fleet, to a signed package.
 
 The bundle is a manifest only; it names the federation's file and the folder for runs on the server's host:
 
@@ -34,13 +34,14 @@ from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
+from covey_server.candidate import Candidate, candidate, trained_of
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
 from covey_server.flower_way import FlowerWay, registered
 from covey_server.ledger_writer import LedgerWriter, Log
 from covey_server.ledgers import opened
 from covey_server.operator import newest, read_log, read_operator
 from covey_server.privacy import protection
-from covey_server.release import enter_releases, export, identity, release_keys, signed_package
+from covey_server.release import enter_releases, identity, release_keys, signed_package
 from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.session_grid import SessionGrid
 from covey_server.session_server import SessionServer, certificates
@@ -166,6 +167,8 @@ def protection_of(file: FederationFile, context: Context, model: Model | None = 
     masks = file.privacy.masks
     if masks == "elided":
         raise ConfigError("[privacy]", "masks", 'a fleet has masks or has none; "elided" is for simulations')
+    if file.release.int8 and file.release.calibration == "pooled":
+        raise ConfigError("[release]", "calibration", 'no fleet has its examples in one place; use "private"')
     if masks and file.privacy.largest_cohort < LEAST_LARGEST:
         why = f"at least {LEAST_LARGEST}: however many connect, each sum then has {SMALLEST_COHORT}"
         raise ConfigError("[privacy]", "largest_cohort", why)
@@ -191,7 +194,7 @@ def run(  # noqa: PLR0913 - everything a federation stands on
     *,
     newest: Callable[[Operator], Operator] | None = None,
 ) -> None:
-    """One federation: wait for the fleet, train, package, sum up."""
+    """One federation: wait for the fleet, train, calibrate, compare, package, sum up."""
     model = find(file.model.name)
     wait_for_fleet(grid, file)
     coordinator = Coordinator(
@@ -206,7 +209,9 @@ def run(  # noqa: PLR0913 - everything a federation stands on
         newest=newest,
     )
     federated = coordinator.run()
-    package = build_package(file, model, federated, folder)
+    offered = candidate(coordinator.ask, file, trained_of(model, federated), folder.path)
+    offered.check()
+    package = build_package(file, offered, folder)
     enter_releases(coordinator.book, folder, federated, package, protected.operator)
     summary.write(fleet_summary(file, federated, package, folder), folder.path / "summary.json")
 
@@ -252,10 +257,10 @@ def wait_for_fleet(grid: Grid, file: FederationFile) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def build_package(file: FederationFile, model: Model, federated: Federated, folder: RunFolder) -> Path:
-    """The signed package, in float32: the server has no data to find int8 activation ranges on."""
-    preprocessing = federated.preprocessing or identity(model)
-    variants = export(model, federated.parameters, None)
+def build_package(file: FederationFile, offered: Candidate, folder: RunFolder) -> Path:
+    """The signed package."""
+    model, variants = offered.trained.model, offered.variants
+    preprocessing = offered.trained.preprocessing or identity(model)
     draft = Draft(
         name=file.name,
         version=folder.run,
@@ -264,7 +269,7 @@ def build_package(file: FederationFile, model: Model, federated: Federated, fold
         preprocessing=preprocessing,
         models=variants,
         golden=golden(model, variants, preprocessing, file.seed),
-        card=card(_card_facts(file, model, folder)),
+        card=card(_card_facts(file, model, folder, offered.calibration)),
     )
     path = folder.path / f"{file.name}.covey"
     durable.replace(path, signed_package(draft, release_keys(folder.path / "keys")))
@@ -293,7 +298,7 @@ def fleet_summary(file: FederationFile, federated: Federated, package: Path, fol
     )
 
 
-def _card_facts(file: FederationFile, model: Model, folder: RunFolder) -> CardFacts:
+def _card_facts(file: FederationFile, model: Model, folder: RunFolder, calibration: str) -> CardFacts:
     protected = privacy_of(folder.sum_rows(), file.privacy.delta)
     return CardFacts(
         name=file.name,
@@ -311,6 +316,7 @@ def _card_facts(file: FederationFile, model: Model, folder: RunFolder) -> CardFa
         masks=protected.masks,
         noise=protected.noise,
         privacy=protected.statement,
+        calibration=calibration or None,
     )
 
 

@@ -16,8 +16,8 @@ from covey_models.card import CardFacts, Measured, card
 from covey_models.evaluation import evaluate
 from covey_models.golden import golden
 from covey_models.runtime import predictor
-from covey_server.coordinator import Federated
-from covey_server.release import Keys, export, signed_package
+from covey_server.candidate import Candidate
+from covey_server.release import Keys, signed_package
 from covey_server.summary import privacy_of
 from covey_simulations.central import pooled_held_out, pooled_train
 from covey_simulations.evaluation import of_variant
@@ -25,15 +25,12 @@ from covey_simulations.report.facts import VariantResult
 from covey_simulations.world import World
 
 LATENCY_RUNS = 500
-CALIBRATION = (
-    "Activation ranges over {} pooled training examples, which a fleet's server has not and no ε covers."
-)
 
 
-def package(world: World, federated: Federated, preprocessing: Standardise, keys: Keys) -> Path:
-    """Export, quantise, describe, sign; returns the package's path."""
-    model, file = world.model, world.file
-    variants = export(model, federated.parameters, _calibration_inputs(world, preprocessing))
+def package(world: World, found: Candidate, preprocessing: Standardise, keys: Keys) -> Path:
+    """Describe, sign; returns the package's path."""
+    model, file, variants = world.model, world.file, found.variants
+    measured = _measured(world, variants, preprocessing)
     draft = Draft(
         name=file.name,
         version=world.folder.config[:12],
@@ -42,11 +39,19 @@ def package(world: World, federated: Federated, preprocessing: Standardise, keys
         preprocessing=preprocessing,
         models=variants,
         golden=golden(model, variants, preprocessing, file.seed),
-        card=card(_card_facts(world, _measured(world, variants, preprocessing))),
+        card=card(_card_facts(world, measured, found.calibration)),
     )
     path = world.folder.path / f"{file.name}.covey"
     durable.replace(path, signed_package(draft, keys))
     return path
+
+
+def pooled_inputs(world: World, preprocessing: Standardise) -> Floats:
+    """Scaled training inputs of all devices in one place: what no fleet's server has."""
+    pooled = pooled_train(world.data).x
+    count = min(world.file.release.calibration_examples, len(pooled))
+    chosen = generator(world.file.seed, "calibration").choice(len(pooled), size=count, replace=False)
+    return preprocessing.apply(pooled[np.sort(chosen)])
 
 
 def install(world: World, path: Path, keys: Keys) -> tuple[Package, dict[Variant, VariantResult]]:
@@ -62,22 +67,6 @@ def install(world: World, path: Path, keys: Keys) -> tuple[Package, dict[Variant
     }
 
 
-def calibration(world: World) -> str:
-    """How int8 activation ranges were found, for the card and the report; empty without int8."""
-    release = world.file.release
-    count = min(release.calibration_examples, world.data.training_examples)
-    return CALIBRATION.format(count) if release.int8 else ""
-
-
-def _calibration_inputs(world: World, preprocessing: Standardise) -> Floats | None:
-    if not world.file.release.int8:
-        return None
-    pooled = pooled_train(world.data).x
-    count = min(world.file.release.calibration_examples, len(pooled))
-    chosen = generator(world.file.seed, "calibration").choice(len(pooled), size=count, replace=False)
-    return preprocessing.apply(pooled[np.sort(chosen)])
-
-
 def _measured(
     world: World, variants: Mapping[Variant, bytes], preprocessing: Standardise
 ) -> dict[Variant, Measured]:
@@ -91,7 +80,7 @@ def _measure(onnx: bytes, held_out: Examples, classes: int) -> Measured:
     return Measured(accuracy(confusion), false_negatives(confusion), len(onnx))
 
 
-def _card_facts(world: World, measured: Mapping[Variant, Measured]) -> CardFacts:
+def _card_facts(world: World, measured: Mapping[Variant, Measured], calibration: str) -> CardFacts:
     model, data, file = world.model, world.data, world.file
     protected = privacy_of(world.folder.sum_rows(), file.privacy.delta)
     return CardFacts(
@@ -117,7 +106,7 @@ def _card_facts(world: World, measured: Mapping[Variant, Measured]) -> CardFacts
         privacy=protected.statement,
         fp32=measured.get("fp32"),
         int8=measured.get("int8"),
-        calibration=calibration(world) or None,
+        calibration=calibration or None,
         limits=("Trained in a simulation, which sees all data itself.",),
     )
 

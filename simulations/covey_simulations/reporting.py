@@ -16,11 +16,12 @@ from covey.examples import Standardise
 from covey.metrics import accuracy
 from covey.package.contents import Variant
 from covey.package.verify import Package
+from covey_server.candidate import Candidate
 from covey_server.coordinator import Federated
 from covey_server.summary import privacy_of
 from covey_simulations.beside import round_of
 from covey_simulations.evaluation import by_device, log_lines
-from covey_simulations.packaging import calibration, parameters_count
+from covey_simulations.packaging import parameters_count
 from covey_simulations.protected import protection_of
 from covey_simulations.report.facts import Beside, DeviceResult, ReportFacts, VariantResult
 from covey_simulations.sent import sent
@@ -36,6 +37,7 @@ class Outcome:
     federated: Federated
     preprocessing: Standardise
     central: NDArray[np.int64] | None
+    candidate: Candidate
     package: Package
     package_path: Path
     variants: Mapping[Variant, VariantResult]
@@ -78,7 +80,9 @@ def report_facts(world: World, outcome: Outcome, beside: Beside | None) -> Repor
         confusion=federated.validation.confusion,
         devices=devices,
         variants={str(name): found for name, found in outcome.variants.items()},
-        calibration=calibration(world),
+        calibration=outcome.candidate.calibration,
+        calibration_pooled=file.release.int8 and file.release.calibration == "pooled",
+        gate="" if outcome.candidate.gate is None else outcome.candidate.gate.words,
         sent=sent(sums),
         privacy=privacy_of(sums, file.privacy.delta),
         protection=protection_of(sums, file.privacy.delta, federated.validation),

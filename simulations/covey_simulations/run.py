@@ -27,6 +27,7 @@ from covey.examples import Standardise
 from covey.metrics import accuracy
 from covey_io import durable
 from covey_server import summary
+from covey_server.candidate import candidate, trained_of
 from covey_server.coordinator import Coordinator, RoundEnded
 from covey_server.ledger_writer import LedgerWriter
 from covey_server.ledgers import opened
@@ -36,7 +37,7 @@ from covey_server.sum_rows import Row
 from covey_server.summary import Summary, privacy_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.origin import hold_to_origin
-from covey_simulations.packaging import install, package
+from covey_simulations.packaging import install, package, pooled_inputs
 from covey_simulations.report.facts import Beside
 from covey_simulations.report.render import render
 from covey_simulations.reporting import Outcome, report_facts
@@ -128,13 +129,23 @@ def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: 
     with watch("central baseline"):
         central = _central(world, preprocessing, progress.step)
     with watch("package"):
+        offered = candidate(
+            coordinator.ask,
+            world.file,
+            trained_of(world.model, federated),
+            folder.path,
+            lambda: pooled_inputs(world, preprocessing),
+        )
+        offered.check()
         keys = release_keys(folder.path / "keys")
-        path = package(world, federated, preprocessing, keys)
+        path = package(world, offered, preprocessing, keys)
     enter_releases(coordinator.book, folder, federated, path, world.fleet.operator)
     with watch("install"):
         installed, variants = install(world, path, keys)
     with watch("report"):
-        outcome = Outcome(federated, preprocessing, central, installed, path, variants, watch.seconds)
+        outcome = Outcome(
+            federated, preprocessing, central, offered, installed, path, variants, watch.seconds
+        )
         durable.replace(folder.path / "report.html", render(report_facts(world, outcome, beside)).encode())
     found = _summary(world, outcome)
     summary.write(found, folder.path / "summary.json")

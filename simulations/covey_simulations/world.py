@@ -9,6 +9,7 @@ from covey.planner.cohort import Assumptions, cohort_for
 from covey.seeds import generator
 from covey_models.model import Model
 from covey_models.registry import find, from_file
+from covey_server import calibrating, gating
 from covey_server.policy_draft import cohorts
 from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
@@ -119,6 +120,7 @@ def _past(file: SimulationFile, folder: RunFolder) -> Past:
     whole = (federation.standardise and saved is not None) + done + validated
     # after the last round the counts of its validation are gone with the process
     last = done == federation.rounds and not federation.devices_per_round
+    whole += sum((folder.path / name).exists() for name in (calibrating.FILE, gating.FILE))
     return Past(len(reserves), len({row["sum"] for row in reserves}) - whole + last)
 
 

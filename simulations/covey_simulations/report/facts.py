@@ -121,7 +121,9 @@ class ReportFacts:
             are fractions and may be below 0.
         devices: By device.
         variants: By "fp32" and "int8" (absent when none was built).
-        calibration: How int8 activation ranges were found, one sentence; empty without int8.
+        calibration: How int8 activation ranges were found; empty without int8.
+        calibration_pooled: Whether that took raw examples in one place.
+        gate: What devices made of the packaged model, in a line; empty where they were not asked.
         sent: By kind, what left each device.
         privacy: What protected the sums, and what the run cost; `protection` in detail.
         beside: A finished run to compare with, or None.
@@ -157,6 +159,8 @@ class ReportFacts:
     devices: tuple[DeviceResult, ...]
     variants: Mapping[str, VariantResult]
     calibration: str
+    calibration_pooled: bool
+    gate: str
     sent: tuple[SentKind, ...]
     privacy: Privacy
     protection: Protection
