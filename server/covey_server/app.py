@@ -34,6 +34,7 @@ from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.registry import find
 from covey_server import summary
+from covey_server.asking_health import ask_health, keep
 from covey_server.candidate import Candidate, candidate, trained_of
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
 from covey_server.flower_way import FlowerWay, registered
@@ -194,7 +195,10 @@ def run(  # noqa: PLR0913 - everything a federation stands on
     *,
     newest: Callable[[Operator], Operator] | None = None,
 ) -> None:
-    """One federation: wait for the fleet, train, calibrate, compare, package, sum up."""
+    """One federation: wait for the fleet, train, calibrate, compare, package, sum up.
+
+    Or, where the file asks for a rollout's health, that and no more.
+    """
     model = find(file.model.name)
     wait_for_fleet(grid, file)
     coordinator = Coordinator(
@@ -208,6 +212,9 @@ def run(  # noqa: PLR0913 - everything a federation stands on
         observe=_print_round,
         newest=newest,
     )
+    if file.health is not None:
+        keep(ask_health(coordinator, file.health), folder)
+        return
     federated = coordinator.run()
     offered = candidate(coordinator.ask, file, trained_of(model, federated), folder.path)
     offered.check()

@@ -151,6 +151,15 @@ class Coordinator:
         asked = asking.question(self._grid, number, task, parameters, asking.cohort(self._grid, number))
         return asking.collect(asked, self._send(asked.messages()))
 
+    def ask_only(self, task: Task) -> PrivateSum:
+        """One private sum that is a run of its own: it trains nothing.
+
+        Raises:
+            RoundAborted: Too few devices.
+        """
+        self._book.begin()
+        return self.ask(task, {}, None)
+
     def _everyone(self, asking: Asking) -> Asking:
         """The federation's minimum is of a round's cohort; of all devices more must answer."""
         return replace(asking, size=0, minimum=0) if self._file.federation.devices_per_round else asking

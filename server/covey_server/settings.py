@@ -8,7 +8,18 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
 from covey.errors import ConfigError
 from covey.gate import GateLimits
-from covey.plan import Compare, Gradient, Profile, Train, Unit, Validate, Weighting
+from covey.plan import (
+    MOST_RINGS,
+    Compare,
+    Digest,
+    Gradient,
+    Health,
+    Profile,
+    Train,
+    Unit,
+    Validate,
+    Weighting,
+)
 from covey.secagg.masks import Cipher
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -196,6 +207,20 @@ class ReleaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     health_sums: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
+class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Instead of training: ask devices how a rollout went; see `covey.plan.Health`.
+
+    Attributes:
+        rollout: Its identifier.
+        image: SHA-256 of the archive that is rolled out.
+        rings: How many rings its plan has.
+    """
+
+    rollout: RunName
+    image: Digest
+    rings: Annotated[int, msgspec.Meta(ge=1, le=MOST_RINGS)]
+
+
 class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A federation on a fleet, as written in TOML."""
 
@@ -207,6 +232,7 @@ class FederationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     training: TrainingSettings = TrainingSettings()
     strategy: StrategySettings = StrategySettings()
     release: ReleaseSettings = ReleaseSettings()
+    health: HealthSettings | None = None
 
 
 def train_task(file: FederationFile, server_round: int) -> Train | Gradient:
@@ -258,6 +284,11 @@ def validate_task(file: FederationFile) -> Validate:
 def compare_task(file: FederationFile) -> Compare:
     """What a device is asked when releases are compared; how the old one scales inputs comes with it."""
     return Compare(file.federation.examples_cap, file.release.groups)
+
+
+def health_task(health: HealthSettings) -> Health:
+    """What a device is asked about a rollout."""
+    return Health(health.rollout, health.image, health.rings)
 
 
 def server_rate(file: FederationFile, server_round: int) -> float:
