@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from covey.ledger.entries import AuditResult, MetricsRelease, ModelRelease, TuningRun
 from covey.ledger.findings import Finding, finding
+from covey.plan import Compare, Health
 from covey_audit.audited import EarlierAudit, ReleaseFacts, TuningFacts
 from covey_audit.auditing.policies import SHOWN
 from covey_audit.auditing.reserves import Reserved
@@ -44,7 +45,8 @@ def tunings(log: Log, reserved: Sequence[Reserved]) -> tuple[tuple[TuningFacts, 
         if entry.epsilon is None or entry.delta is None:
             words = f"settings of run {entry.run!r} were chosen on the same data: {entry.words}"
             found.append(finding("tuning-unaccounted", words, index))
-    untold = sorted({each.plan.run for each in reserved} - {each.run for each in facts})
+    trained = {each.plan.run for each in reserved if not isinstance(each.plan.task, Health)}
+    untold = sorted(trained - {each.run for each in facts})
     if untold:
         words = f"nothing says how the settings of {_runs_named(untold)} were chosen"
         found.append(finding("tuning-unstated", words))
@@ -77,9 +79,16 @@ def _unpaid(release: ReleaseFacts, before: Sequence[Reserved]) -> Iterator[Findi
     elif release.kind == "model" and release.carried_by is None:
         words = f"no plan of run {release.run!r} carried model {release.model[:SHOWN]}"
         yield finding("release-unpaid", words, release.index)
-    elif release.kind == "model" and before[-1].plan.model_sha256 != release.model:
+    elif release.kind == "model" and _last_trained(before).plan.model_sha256 != release.model:
         words = f"the model of entry {release.carried_by}; the run's last by then was another"
         yield finding("release-of-earlier-model", words, release.index)
+
+
+def _last_trained(before: Sequence[Reserved]) -> Reserved:
+    """The last plan that carried what is trained; comparisons carry files, and health carries nothing."""
+    return next(
+        (each for each in reversed(before) if not isinstance(each.plan.task, Compare | Health)), before[-1]
+    )
 
 
 def _policy(release: ReleaseFacts, before: Sequence[Reserved]) -> Iterator[Finding]:
@@ -99,7 +108,8 @@ def _runs(releases: Sequence[ReleaseFacts], of_run: dict[str, list[Reserved]]) -
         if after:
             words = f"run {run!r} went on after its release in entry {release.index}"
             yield finding("run-after-release", words, after[0].index)
-    for run in of_run.keys() - {each.run for each in releases}:
+    told = {run for run, plans in of_run.items() if all(isinstance(each.plan.task, Health) for each in plans)}
+    for run in of_run.keys() - {each.run for each in releases} - told:
         yield finding("run-unreleased", f"nothing of run {run!r} was released", of_run[run][-1].index)
 
 
