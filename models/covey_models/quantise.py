@@ -16,7 +16,7 @@ import numpy as np
 from covey.errors import InputError
 from covey.examples import Floats
 from covey_models.canonical import canonical
-from covey_models.quantise_graph import Range, asked, limited, prepared, quantised, seen
+from covey_models.quantise_graph import Range, asked, carried, limited, prepared, quantised, seen
 from covey_models.quantise_weights import to_int8_weights
 
 __all__ = ["METHODS", "Method", "left_float", "to_int8", "to_int8_weights", "to_int8_with"]
@@ -72,7 +72,7 @@ def to_int8_with(fp32: bytes, ranges: Mapping[str, Range], leave: Collection[str
             raise InputError(f"tensor {name} cannot range from {low} to {high}")
     model = prepared(fp32)
     stay = {*leave, *left_float(fp32, ranges, leave)}
-    return canonical(quantised(model, limited(model, ranges), stay))
+    return canonical(quantised(model, carried(model, limited(model, ranges)), stay))
 
 
 def left_float(fp32: bytes, ranges: Collection[str], leave: Collection[str] = ()) -> tuple[str, ...]:
@@ -84,8 +84,9 @@ def left_float(fp32: bytes, ranges: Collection[str], leave: Collection[str] = ()
         leave: Names of nodes that stay float anyway.
     """
     model, found = prepared(fp32), list[str]()
+    known = set(carried(model, dict.fromkeys(ranges, (0.0, 0.0))))
     # Leaving one node may ask for a tensor that was hidden before; each turn leaves one node more at least.
-    while missing := set(asked(model, {*leave, *found})) - set(ranges):
+    while missing := set(asked(model, {*leave, *found})) - known:
         stay = {*leave, *found}
         found += [
             node.name

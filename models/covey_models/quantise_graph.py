@@ -20,15 +20,17 @@ from covey_models.runtime import ERRORS_ONLY
 
 HEAVY: Final = ("Conv", "Gemm", "MatMul")
 """Where the arithmetic and the weights are."""
-CARRIERS: Final = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
-"""What stands between and passes int8 on: a Relu or Clip vanishes into the scale of what precedes it.
+LIMITERS: Final = ("Relu", "Clip")
+"""They vanish into the range of what precedes them."""
+CARRIERS: Final = ("MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+"""They pass int8 on, with the range of their input.
 
 Everything else stays float: with averages and concatenations in int8 the zoo's models were neither faster nor
 smaller, and a layer without int8 kernels (GroupNorm) would be converted to and fro.
 """
 LEVELS: Final = 255
-UNKNOWN_SCALE: Final = 2.0**-90
-"""Of tensors without a range: the quantiser wants an entry for each; this one must not show in the result."""
+UNKNOWN: Final = ((0.0, 2.0**-60), (0.0, 2.0**60))
+"""Two ranges for tensors that have none: the quantiser wants an entry for each, and it must not matter."""
 Range = tuple[float, float]
 
 
@@ -61,7 +63,7 @@ def asked(model: ModelProto, leave: Collection[str] = ()) -> tuple[str, ...]:
     """
     tensors = _activations(model)
     ranges = {name: (0.0, float(LEVELS * number)) for number, name in enumerate(tensors, start=1)}
-    used = _scales(quantised(model, ranges, leave))
+    used = _scales(_quantise(model, ranges, leave))
     return tuple(name for number, name in enumerate(tensors, start=1) if float(number) in used)
 
 
@@ -73,12 +75,25 @@ def quantised(model: ModelProto, ranges: Mapping[str, Range], leave: Collection[
     eight bits overflow, and a model would decide otherwise there than where it was measured.
 
     Raises:
-        ValueError: A tensor that the quantiser needs has no range.
+        ValueError: A tensor that decides the result has no range.
     """
+    needed = asked(model, leave)
+    if missing := [name for name in needed if name not in ranges]:
+        raise ValueError(f"no range for {', '.join(missing)}")
+    known = carried(model, {name: ranges[name] for name in needed})
+    one, other = (
+        _quantise(model, dict.fromkeys(_activations(model), unknown) | known, leave) for unknown in UNKNOWN
+    )
+    if one != other:
+        raise ValueError("a tensor without a range decides the int8 file")
+    return one
+
+
+def _quantise(model: ModelProto, ranges: Mapping[str, Range], leave: Collection[str]) -> ModelProto:
+    """ONNX Runtime's quantiser, with a range for every tensor."""
     copied = ModelProto()
     copied.CopyFrom(model)
-    unknown = dict.fromkeys(_activations(model), (0.0, LEVELS * UNKNOWN_SCALE))
-    known = {name: _tensor_data(*ends) for name, ends in (unknown | dict(ranges)).items()}
+    known = {name: _tensor_data(low, high) for name, (low, high) in ranges.items()}
     quantiser = QDQQuantizer(
         copied,
         per_channel=True,
@@ -88,14 +103,12 @@ def quantised(model: ModelProto, ranges: Mapping[str, Range], leave: Collection[
         tensors_range=TensorsData(CalibrationMethod.MinMax, known),
         nodes_to_quantize=[],
         nodes_to_exclude=list(leave),
-        op_types_to_quantize=[*HEAVY, *CARRIERS],
+        op_types_to_quantize=[*HEAVY, *LIMITERS, *CARRIERS],
         extra_options={},
     )
     quantiser.quantize_model()
     quantiser.model.topological_sort()
     result: ModelProto = quantiser.model.model
-    if UNKNOWN_SCALE in _scales(result):
-        raise ValueError("a tensor that is quantised has no range")
     return result
 
 
@@ -128,6 +141,18 @@ def _runs(model: ModelProto, x: Floats, tensors: Sequence[str]) -> Iterator[list
         yield session.run(list(tensors), {INPUT: one[None]})
 
 
+def carried(model: ModelProto, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges, and those of what carries them on without a range of its own.
+
+    They are asked for where the node before stays float, and the quantiser fits biases to them in any case.
+    """
+    result = dict(ranges)
+    for node in model.graph.node:
+        if node.op_type in CARRIERS and node.input[0] in result:
+            result.setdefault(node.output[0], result[node.input[0]])
+    return result
+
+
 def limited(model: ModelProto, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges within what a Relu or Clip can give.
 
@@ -136,7 +161,7 @@ def limited(model: ModelProto, ranges: Mapping[str, Range]) -> dict[str, Range]:
     result = dict(ranges)
     constants = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in {"Relu", "Clip"} and node.output[0] in result:
+        if node.op_type in LIMITERS and node.output[0] in result:
             least, most = _limits(node, constants)
             low, high = result[node.output[0]]
             result[node.output[0]] = (max(low, least), min(high, most))
