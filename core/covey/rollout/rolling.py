@@ -17,7 +17,7 @@ from typing import Final, TypeVar, assert_never
 
 import msgspec
 
-from covey.errors import InputError
+from covey.errors import InputError, ProtocolError
 from covey.ledger.entries import RolloutAction
 from covey.ledger.note import parse
 from covey.rollout import instruction as instructions
@@ -66,7 +66,8 @@ def step(state: Rollout | None, event: Event) -> Stepped:
 
     Raises:
         InputError: A person asked for what cannot be; the hint says what can.
-        ProtocolError: Health of other rings than are open, or an instruction that no device would read.
+        ProtocolError: Health of other rings than are open, or from before they were; or an instruction that
+            no device would read.
     """
     if isinstance(event, Start):
         return _start(state, event)
@@ -137,9 +138,14 @@ def _tick(state: Rollout, now: int) -> Stepped:
 
 def _heard(state: Rollout, event: HealthCame) -> Stepped:
     check(event.rings, state.opened)
+    taken = event.now if event.taken is None else min(event.taken, event.now)
+    if taken < state.opened_at[-1]:
+        raise ProtocolError(
+            "health from before the newest ring was opened", blame="local", hint="ask for health anew"
+        )
     if state.state != "running":
         return msgspec.structs.replace(state, health=event.rings), ()
-    verdict = decide(state.planned, state.open_for(event.now), event.rings)
+    verdict = decide(state.planned, state.open_for(taken), event.rings)
     heard = msgspec.structs.replace(
         state,
         health=event.rings,

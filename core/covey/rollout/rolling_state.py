@@ -146,10 +146,12 @@ class HealthCame:
     Attributes:
         now: Unix seconds.
         rings: Of each open ring.
+        taken: When devices were asked: silent ones are judged as of then. None for now.
     """
 
     now: int
     rings: tuple[RingHealth, ...]
+    taken: int | None = None
 
 
 @dataclass(frozen=True)
