@@ -9,6 +9,7 @@ from covey.errors import ConfigError
 from covey_client.conditions import Rules
 from covey_client.data_folder import DataTable
 from covey_client.limits import Limits
+from covey_client.update_table import UpdateTable
 from covey_io import settings
 
 PATH: Final = Path("/etc/covey/device.toml")
@@ -71,6 +72,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         session: Where it attends.
         when: What the owner lets it do, and when.
         limits: What training is kept in.
+        update: Where its models come from, and what a new one must hold.
     """
 
     model: ModelChoice
@@ -83,6 +85,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     session: SessionSettings = SessionSettings()
     when: Rules = Rules()
     limits: Limits = Limits()
+    update: UpdateTable = UpdateTable()
 
 
 def read(path: Path) -> DeviceFile:

@@ -88,6 +88,8 @@ def test_an_example_that_is_marked_is_none_by_chance() -> None:
         "data.csv.label",
         "data.csv.labels",
         "session.server",
+        "update.approvers",
+        "update.source",
         "when.windows",
     }
 

@@ -173,6 +173,9 @@ def _woke(state: State, event: events.Woke, rules: Rules) -> State:
     swapped = event.serves is not None and event.serves.sha256 == attempt.image.sha256
     if attempt.switched and not swapped:
         return withdrawn(state, "what was on trial is not in use any more")
+    if swapped and state.phase == "trial":
+        attempt = replace(attempt, switched=True)  # the power was cut just after the swap
+        state = replace(state, attempt=attempt)
     if not swapped:
         state = _serving(state, event.serves)
     return _restarted(state, attempt, event.now, rules) if anew and state.phase in TESTED else state
