@@ -71,7 +71,7 @@ def sign(repo: Path, signers: Sequence[Signer], *, now: Clock = time.time) -> Ou
         draft = files.staged()
         if draft is None:
             raise InputError(f"nothing in {repo} waits for a signature", hint="see: covey keys status")
-        found = carry_out(files, draft, signers, now())
+        found = carry_out(files, draft, signers, now(), staged=True)
         if found.published:
             files.unstage()
         return found

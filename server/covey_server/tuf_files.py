@@ -36,10 +36,12 @@ class Draft:
     Attributes:
         metadata: New versions by role, signed or not.
         targets: Content by name below `targets/`.
+        hold: Snapshot and timestamp hold so many seconds this once; None for their usual time.
     """
 
     metadata: dict[str, AnyMetadata]
     targets: dict[str, bytes] = field(default_factory=dict)
+    hold: int | None = None
 
 
 @dataclass(frozen=True)

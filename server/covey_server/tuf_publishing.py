@@ -37,40 +37,67 @@ class Outcome:
     waiting: tuple[str, ...] = ()
 
 
-def carry_out(files: Files, draft: Draft, signers: Sequence[Signer], now: float) -> Outcome:
+def carry_out(  # noqa: PLR0913 - two have defaults
+    files: Files,
+    draft: Draft,
+    signers: Sequence[Signer],
+    now: float,
+    *,
+    staged: bool = False,
+    keep: bool = True,
+) -> Outcome:
     """Sign with what is at hand, then publish if that is enough, else keep the draft.
 
     Args:
         files: The repository, held by `locked`.
-        draft: The change; what is staged may be carried out again.
+        draft: The change.
         signers: Each signs what its role lets it.
         now: Unix time, seconds.
+        staged: Whether the draft is what waits already.
+        keep: Whether a draft that lacks signatures is to wait for them.
 
     Raises:
         CoveyError: A device could not follow; nothing is published and nothing staged.
-        InputError: Something else was published since the draft was made.
+        InputError: Something else was published since the draft was made, or another change waits already.
     """
     _check_versions(files, draft)
+    if not staged and ROOT in draft.metadata:
+        _check_nothing_waits(files)
     for role, metadata in draft.metadata.items():
         _sign(metadata, signers, _eligible(files, draft, role))
-    waiting = tuple(_waiting(files, draft, draft.metadata))
+    waiting = still_missing(files, draft)
     if not waiting:
         whole = _with_online(files, draft, signers, now)
         waiting = tuple(_waiting(files, whole, (SNAPSHOT, TIMESTAMP)))
         if not waiting:
             _publish(files, whole, now)
             return Outcome(published=True)
-    files.stage(draft)
+    if keep:
+        if not staged:
+            _check_nothing_waits(files)
+        files.stage(draft)
     return Outcome(published=False, waiting=waiting)
 
 
-def next_version(files: Files, role: str, now: float) -> AnyMetadata:
-    """A role's next version, unsigned; the first of a delegated role is empty."""
+def still_missing(files: Files, draft: Draft) -> tuple[str, ...]:
+    """Which signatures a draft still needs, in plain words; snapshot and timestamp apart."""
+    return tuple(_waiting(files, draft, draft.metadata))
+
+
+def next_version(files: Files, role: str, now: float, hold: int | None = None) -> AnyMetadata:
+    """A role's next version, unsigned; the first of a delegated role is empty.
+
+    Args:
+        files: The repository.
+        role: Its name.
+        now: Unix time, seconds.
+        hold: It holds so many seconds this once; None for its usual time.
+    """
     current = files.current(role)
     if current is None:
         return _renewed(Targets(), role, 1, now)
     signed = deepcopy(current.signed)
-    return _renewed(signed, role, signed.version + 1, now)
+    return _renewed(signed, role, signed.version + 1, now, hold)
 
 
 def first(signed: Any, role: str, now: float, seconds: int | None = None) -> AnyMetadata:
@@ -93,13 +120,20 @@ def period(metadata: AnyMetadata, role: str) -> int:
     return found if isinstance(found, int) and found > 0 else DAYS[role] * DAY
 
 
-def _renewed(signed: Any, role: str, version: int, now: float) -> AnyMetadata:
+def _renewed(signed: Any, role: str, version: int, now: float, hold: int | None = None) -> AnyMetadata:
     metadata = Metadata(signed)
     seconds = period(metadata, role)
     signed.unrecognized_fields[PERIOD] = seconds
     signed.version = version
-    signed.expires = datetime.fromtimestamp(now, UTC) + timedelta(seconds=seconds)
+    signed.expires = datetime.fromtimestamp(now, UTC) + timedelta(seconds=hold or seconds)
     return metadata
+
+
+def _check_nothing_waits(files: Files) -> None:
+    if files.staged() is not None:
+        raise InputError(
+            "another change waits for signatures already", hint="covey keys sign, or remove REPO/staged"
+        )
 
 
 def _check_versions(files: Files, draft: Draft) -> None:
@@ -121,7 +155,7 @@ def _with_online(files: Files, draft: Draft, signers: Sequence[Signer], now: flo
     if not snapshot.signatures:
         whole.metadata[SNAPSHOT] = snapshot
         _sign(snapshot, signers, _eligible(files, whole, SNAPSHOT))
-    timestamp = _next_timestamp(files, snapshot, now)
+    timestamp = _next_timestamp(files, draft, snapshot, now)
     whole.metadata[TIMESTAMP] = timestamp
     _sign(timestamp, signers, _eligible(files, whole, TIMESTAMP))
     return whole
@@ -130,18 +164,28 @@ def _with_online(files: Files, draft: Draft, signers: Sequence[Signer], now: flo
 def _snapshot(files: Files, draft: Draft, now: float) -> AnyMetadata:
     """The next one, or the one that is published if it still says all, and long enough."""
     current = files.current(SNAPSHOT)
-    if current is not None and not draft.metadata and not is_half_over(current, SNAPSHOT, now):
+    if (
+        current is not None
+        and not (draft.metadata or draft.hold)
+        and not is_half_over(current, SNAPSHOT, now)
+    ):
         return current
-    made = first(Snapshot(), SNAPSHOT, now) if current is None else next_version(files, SNAPSHOT, now)
+    if current is None:
+        made = first(Snapshot(), SNAPSHOT, now)
+    else:
+        made = next_version(files, SNAPSHOT, now, draft.hold)
     for role in (TARGETS, *DELEGATED):
         if role in draft.metadata:
             made.signed.meta[f"{role}.json"] = _meta(draft.metadata[role])
     return made
 
 
-def _next_timestamp(files: Files, snapshot: AnyMetadata, now: float) -> AnyMetadata:
+def _next_timestamp(files: Files, draft: Draft, snapshot: AnyMetadata, now: float) -> AnyMetadata:
     current = files.current(TIMESTAMP)
-    made = first(Timestamp(), TIMESTAMP, now) if current is None else next_version(files, TIMESTAMP, now)
+    if current is None:
+        made = first(Timestamp(), TIMESTAMP, now)
+    else:
+        made = next_version(files, TIMESTAMP, now, draft.hold)
     made.signed.snapshot_meta = _meta(snapshot)
     return made
 
@@ -168,7 +212,8 @@ def _eligible(files: Files, draft: Draft, role: str) -> set[str]:
 
 def _sign(metadata: AnyMetadata, signers: Sequence[Signer], eligible: set[str]) -> None:
     for signer in signers:
-        if signer.public_key.keyid in eligible:
+        key = signer.public_key.keyid
+        if key in eligible and key not in metadata.signatures:
             metadata.sign(signer, append=True)
 
 
@@ -223,11 +268,16 @@ def _publish(files: Files, draft: Draft, now: float) -> None:
     content = {f"{METADATA}/{_file(role, each)}": each.to_bytes() for role, each in draft.metadata.items()}
     targets = {f"{TARGET_FILES}/{name}": data for name, data in draft.targets.items()}
     dry_run(files.repo, content | targets, now)
+    if ROOT in draft.metadata:  # several files that hold only together: what is stopped can be finished
+        own = {role: each for role, each in draft.metadata.items() if role not in (SNAPSHOT, TIMESTAMP)}
+        files.stage(Draft(own, draft.targets))
     order = sorted(draft.metadata, key=_order(files, draft).index)
     for name, data in targets.items():
         files.write(name, data)
     for role in order:
         files.write(f"{METADATA}/{_file(role, draft.metadata[role])}", draft.metadata[role].to_bytes())
+    if ROOT in draft.metadata:
+        files.unstage()
 
 
 def _file(role: str, metadata: AnyMetadata) -> str:

@@ -27,7 +27,7 @@ from covey_io.tuf_client import remote_name
 from covey_io.tuf_metadata import Signer, TargetFile
 from covey_server.tuf_ceremony import Clock
 from covey_server.tuf_files import Draft, Files
-from covey_server.tuf_publishing import Outcome, carry_out, is_half_over, next_version
+from covey_server.tuf_publishing import DAY, Outcome, carry_out, is_half_over, next_version
 from covey_server.tuf_roles import ONLINE, signer_of
 
 
@@ -112,12 +112,16 @@ def publish_roster(repo: Path, data: bytes, signers: Sequence[Signer], *, now: C
     return _publish_file(repo, f"{ROSTER}/roster", data, signers, now)
 
 
-def refresh(repo: Path, signers: Sequence[Signer], *, now: Clock = time.time) -> Outcome:
+def refresh(
+    repo: Path, signers: Sequence[Signer], *, days: float | None = None, now: Clock = time.time
+) -> Outcome:
     """Renew the timestamp, and snapshot and rollout once half of their time is over: what a timer does.
 
     Args:
         repo: The repository.
         signers: Rollout, snapshot and timestamp.
+        days: They hold so long this once, for a stick that is carried to an offline site: so long, whoever
+            keeps newer files from a device can do so unnoticed. None for their usual time.
         now: The time.
 
     Raises:
@@ -126,10 +130,11 @@ def refresh(repo: Path, signers: Sequence[Signer], *, now: Clock = time.time) ->
     """
     files, at = Files(repo), now()
     with files.locked():
-        rollout, draft = files.current(ROLLOUT), Draft({})
-        if rollout is not None and is_half_over(rollout, ROLLOUT, at):
-            draft.metadata[ROLLOUT] = next_version(files, ROLLOUT, at)
-        return carry_out(files, draft, signers, at)
+        draft = Draft({}, hold=None if days is None else int(days * DAY))
+        rollout = files.needed(ROLLOUT)
+        if draft.hold or is_half_over(rollout, ROLLOUT, at):
+            draft.metadata[ROLLOUT] = next_version(files, ROLLOUT, at, draft.hold)
+        return carry_out(files, draft, signers, at, keep=False)
 
 
 def releases(repo: Path) -> dict[str, tuple[TargetFile, Published]]:
