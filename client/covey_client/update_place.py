@@ -21,7 +21,6 @@ from covey_io.device_enrolment import own_admission
 
 ROOT: Final = "root.json"
 DEVICE: Final = "device"
-CACHE: Final = "update-metadata"
 
 
 def device_folder(file: DeviceFile) -> Path:
@@ -89,7 +88,7 @@ def place_of(
     root = Path(table.root) if table.root else state / ROOT
     steps = Steps(
         folder=folder,
-        source=open_source(address, root, state / CACHE, believed_now(state)),
+        source=open_source(address, root, state, believed_now(state)),
         bench=Processes(folder, table),
         hang_ms=int(table.hang_seconds * 1000),
         now=time.time,

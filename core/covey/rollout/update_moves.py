@@ -33,22 +33,25 @@ def withdrawn(state: State, why: str) -> State:
 
 def outcome_of(state: State) -> Outcome | None:
     """What the device says of the newest rollout."""
-    told, attempt = state.told, state.attempt
+    told, attempt, before = state.told, state.attempt, state.outcome
     if told is None:
-        return state.outcome
-    before = state.outcome
+        return before
+    now = told_outcome(told, before, _result(state, told, before))
+    if attempt is None or attempt.image.sha256 != told.image:
+        return now
+    return replace(now, served=max(attempt.served, attempt.errors), errors=attempt.errors)
+
+
+def _result(state: State, told: Told, before: Outcome | None) -> Result:
+    attempt = state.attempt
     if attempt is not None and attempt.image.sha256 == told.image and state.phase not in ENDING:
-        working = told_outcome(told, before, "working")
-        return replace(working, served=max(attempt.served, attempt.errors), errors=attempt.errors)
+        return "working"
     if runs_image(state, told.image):
-        return told_outcome(told, before, "succeeded")
+        return "succeeded"
     if state.quarantined(told.image):
-        return told_outcome(told, before, "failed")
+        return "failed"
     known = before is not None and (before.rollout, before.image) == (told.rollout, told.image)
-    kept: Result = (
-        before.result if before and known and before.result in {"succeeded", "failed"} else "waiting"
-    )
-    return told_outcome(told, before, kept)
+    return before.result if before and known and before.result in {"succeeded", "failed"} else "waiting"
 
 
 def told_outcome(told: Told, before: Outcome | None, result: Result) -> Outcome:
