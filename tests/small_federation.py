@@ -55,7 +55,7 @@ CROWD = (
     "privacy.masks=true",
     "data.devices=12",
     "data.examples=600",
-    *(f"privacy.{kind}_multiplier=0.3" for kind in ("train", "statistics", "validate")),
+    *(f"privacy.{kind}_multiplier=0.3" for kind in ("train", "statistics", "validate", "calibrate")),
 )
 """Overrides with which answers are masked, under a policy: that takes at least ten devices, and noise that a
 policy can promise something for."""

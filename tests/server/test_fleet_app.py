@@ -215,7 +215,7 @@ def test_a_masked_run_with_the_operators_folder_ends_with_its_epsilon(tmp_path: 
     found = summary.read(tmp_path / "runs/pilot/summary.json").privacy
     rows = folder.sum_rows()
     assert (found.masks, found.noise, found.simulated) == ("on", "skellam", False)
-    assert found.sums == {"statistics": 1, "train": 1, "validate": 1}
+    assert found.sums == {"statistics": 1, "train": 1, "validate": 1, "calibrate": 1}
     assert found.epsilon_server == pytest.approx(recomputed(rows, 1e-5, "server"), abs=0.001)
     assert found.epsilon_release == pytest.approx(recomputed(rows, 1e-5, "release"), abs=0.001)
     assert found.statement.startswith("masked sums: the server saw no single answer; ε = ")
@@ -228,7 +228,7 @@ class TestLedger:
     def test_every_sum_is_in_it_and_so_are_roster_policy_and_releases(self, tmp_path: Path) -> None:
         folder = main(Fleet(), manifest(tmp_path, masked_table()))
         assert folder.ledger.path.resolve() == tmp_path / "runs/ledger"
-        sums = ["round.reserve", "round.settle"] * 3
+        sums = ["round.reserve", "round.settle"] * 4
         assert kinds_of(folder) == ["enrol", "run.policy", *sums, "metrics.release", "model.release"]
         model, figures = entries_of(folder)[-1], entries_of(folder)[-2]
         assert isinstance(figures, MetricsRelease)
@@ -254,7 +254,7 @@ class TestLedger:
         trusted = read_operator(tmp_path / "operator", policy=True)
         reserved = {plans.digest(each.plan): each for each in entries_of(folder) if isinstance(each, Reserve)}
         settles = [each for each in entries_of(folder) if isinstance(each, Settle)]
-        assert len(settles) == 3
+        assert len(settles) == 4
         for settle in settles:
             data = folder.ledger.evidence(settle.plan)
             assert data
@@ -269,11 +269,11 @@ class TestLedger:
         found = [plans.digest(each.plan) for each in entries_of(folder) if isinstance(each, Reserve)]
         for budget in fleet.budgets:
             assert list(budget.reserved) == found
-            assert (budget.counter, budget.locked) == (3, "")
+            assert (budget.counter, budget.locked) == (4, "")
             (seen,) = budget.seen.values()
             lines, _ = folder.ledger.lines()
-            assert seen.size == 7  # the last reserve's: what came after was no matter of theirs
-            assert seen.root == merkle.root(lines[:7]).hex()
+            assert seen.size == 9  # the last reserve's: what came after was no matter of theirs
+            assert seen.root == merkle.root(lines[:9]).hex()
 
     def test_the_runs_of_a_folder_share_one(self, tmp_path: Path) -> None:
         fleet, config = Fleet(), manifest(tmp_path, masked_table())
@@ -287,8 +287,8 @@ class TestLedger:
         assert kinds_of(second)[len(before) :][:2] == ["run.policy", "round.reserve"]
         assert kinds_of(second).count("enrol") == 1
         assert len(second.sum_rows()) == len(first_rows := RunFolder(tmp_path / "runs/earlier").sum_rows())
-        assert len(first_rows) == 6
-        assert {budget.counter for budget in fleet.budgets} == {6}
+        assert len(first_rows) == 8
+        assert {budget.counter for budget in fleet.budgets} == {8}
 
     def test_a_run_that_was_stopped_appends_to_it_and_says_nothing_twice(self, tmp_path: Path) -> None:
         fleet, config = Fleet(), manifest(tmp_path, masked_table())
@@ -366,7 +366,7 @@ class TestPolicy:
             ("reserve", 2),
             ("settle", 2),
         ]
-        assert {budget.counter for budget in fleet.budgets} == {3}
+        assert {budget.counter for budget in fleet.budgets} == {4}
 
     def test_a_ledger_that_was_rolled_back_is_refused_by_witness_and_devices(self, tmp_path: Path) -> None:
         fleet, config = Fleet(), manifest(tmp_path, masked_table())
@@ -375,7 +375,7 @@ class TestPolicy:
         for path in (folder.ledger.entries, folder.ledger.checkpoint):
             path.unlink()
         folder.path.rename(tmp_path / "runs/earlier")
-        with pytest.raises(StateError, match="has seen 10 entries of this ledger"):
+        with pytest.raises(StateError, match="has seen 12 entries of this ledger"):
             main(fleet, config)
         shutil.rmtree(tmp_path / "witness/latest")  # and a witness that is the operator's friend
         (tmp_path / "witness/latest").mkdir()
@@ -383,8 +383,8 @@ class TestPolicy:
         WitnessFolder.open(tmp_path / "witness").add_log(LOG.verifier)
         with pytest.raises(TooFewDevices) as caught:
             main(fleet, config)
-        assert "has seen 7: it was rolled back" in caught.value.message
-        assert {budget.counter for budget in fleet.budgets} == {3}
+        assert "has seen 9: it was rolled back" in caught.value.message
+        assert {budget.counter for budget in fleet.budgets} == {4}
 
 
 def test_runs_without_a_policy_and_under_one_do_not_share_a_ledger(tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_a_run_without_masks_needs_no_operator_and_is_said_to_protect_nobody(tmp
     app.main(crowd().grid, Context(1, 1, {}, RecordDict(), config))
     found = summary.read(tmp_path / "runs/pilot/summary.json").privacy
     assert found.statement == "NO MASKS: the server saw every answer; NO NOISE: no differential privacy"
-    sums = ["round.reserve", "round.settle"] * 3
+    sums = ["round.reserve", "round.settle"] * 4
     assert kinds_of(pilot(config)) == [*sums, "metrics.release", "model.release"]
 
 

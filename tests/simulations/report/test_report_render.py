@@ -135,7 +135,9 @@ def some_facts(**changes: Any) -> ReportFacts:
             "fp32": VariantResult(0.9531, 24810, 82.3, 97.1),
             "int8": VariantResult(0.9511, 14902, 61.4, 70.2),
         },
-        calibration="Activation ranges come from 256 pooled inputs.",
+        calibration="Activation ranges by a private sum over 20 devices.",
+        calibration_pooled=False,
+        gate="",
         sent=(
             SentKind("train", 100, 5433, 21732, 0, 2173200, (("update", 5431, 4.0), ("loss", 1, 20.0))),
             SentKind("novel", 50, 26, 104, 0, 5200, (("confusion", 25, 200.0), ("other", 1, 7.0))),
@@ -209,6 +211,11 @@ CASES: dict[str, dict[str, Any]] = {
     "a thousand devices": {"devices": lone_devices(1000)},
     "a thousand grouped devices": {"devices": some_devices(1000)},
     "all devices alike": {"devices": tuple(DeviceResult(f"d{n}", f"d{n}", 1, 1, 1.0) for n in range(300))},
+    "calibrated on pooled inputs": {
+        "calibration": "Activation ranges come from 256 pooled inputs.",
+        "calibration_pooled": True,
+    },
+    "compared": {"gate": "the gate passed"},
     "no int8": {"variants": {"fp32": VariantResult(0.9, 1, 2, 3)}, "calibration": ""},
     "no variants": {"variants": {}, "calibration": ""},
     "no central baseline": {"accuracy_central": None},
@@ -452,14 +459,22 @@ def test_two_runs_stand_side_by_side() -> None:
     assert "Beside" not in rendered("private").text
 
 
+def test_of_a_gate_that_was_not_asked_nothing_is_said(usual: Page) -> None:
+    assert "Devices were asked what they make of it" not in usual.text
+
+
 def test_what_only_a_simulation_knows_is_marked_beside_it(usual: Page) -> None:
     for marked in (
         "Accuracy per device simulation only",
         "trained on pooled data simulation only",
-        "Activation ranges come from 256 pooled inputs. simulation only",
         "From the devices' own logs simulation only",
     ):
         assert marked in usual.text
+    assert "Activation ranges by a private sum over 20 devices. simulation only" not in usual.text
+    assert "pooled inputs (accuracy of the packaged model)" in usual.text
+    pooled = rendered("calibrated on pooled inputs").text
+    assert "Activation ranges come from 256 pooled inputs. simulation only" in pooled
+    assert "pooled inputs (calibration, accuracy of the packaged model)" in pooled
 
 
 def test_tables_hold_the_facts(usual: Page) -> None:
@@ -510,6 +525,9 @@ def test_confusion_counts_are_shown_and_shaded(usual: Page) -> None:
         ("two thousand rounds", "A point is the mean of up to 5 neighbouring rounds."),
         ("no central baseline", "pooled data not measured no model was trained on pooled data"),
         ("central baseline the same", "the same as federated"),
+        ("as usual", "Activation ranges by a private sum over 20 devices. What left each device"),
+        ("compared", "what they make of it, by a private sum over their held-out examples: the gate passed."),
+        ("no int8", "No int8 model was built."),
         ("no variants", "No int8 model was built."),
         ("no package", "No package was built."),
         ("no devices", "Not measured: no device has held-out examples."),
