@@ -223,3 +223,4 @@ def clear(folder: Path) -> None:
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(folder)
+        durable.sync_folder(folder.parent)

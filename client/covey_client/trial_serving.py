@@ -86,13 +86,17 @@ class Serving:
         self._folder = device_folder
         self._log = log
         self._told = ""
-        self._feed = Feed(device_folder)
         self._began: dict[int, int] = {}
         self._guard = threading.Lock()
         self._seen: tuple[object, ...] = ()
         self._counted: dict[str, Counts] = {}
-        self._pair = self._first()
         self._retries = 0.0
+        try:
+            self._pair = self._first()
+            self._feed = Feed(device_folder)
+        except BaseException:
+            self._forget()
+            raise
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._looks, args=(look_seconds,), name="look", daemon=True)
         if look_seconds:
@@ -152,8 +156,7 @@ class Serving:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        while self._counted:
-            self._counted.popitem()[1].close()
+        self._forget()
         self._feed.close()
 
     def __enter__(self) -> Self:
@@ -179,6 +182,10 @@ class Serving:
             self._began.pop(threading.get_ident(), None)
             if loaded.counts is not None:
                 loaded.counts.busy(min(self._began.values(), default=0))
+
+    def _forget(self) -> None:
+        while self._counted:
+            self._counted.popitem()[1].close()
 
     def _count(self, loaded: Loaded, *, failed: bool) -> None:
         if loaded.counts is not None:

@@ -246,13 +246,14 @@ class Steps:
 
     def _forget_downloads(self, but: Path | None = None) -> None:
         folder = self.folder / DOWNLOADS
-        if not folder.is_dir():
-            return
-        for path in folder.iterdir():
-            if path != but and path.is_dir() and not path.is_symlink():
+        left = [path for path in folder.iterdir() if path != but] if folder.is_dir() else []
+        for path in left:
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path != but:
+            else:
                 path.unlink()
+        if left:
+            durable.sync_folder(folder)
 
 
 def release_in(device_folder: Path, slot: Slot | None) -> Release | None:
