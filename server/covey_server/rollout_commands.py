@@ -256,13 +256,15 @@ def tick(
     from covey_server.rollout_health import read_health  # noqa: PLC0415 - as above
 
     places = _places(context)
-    desk, heard = places.desk(), None
-    if health is not None:
-        standing = places.rollouts.read().rollout
-        if standing is None:
-            raise InputError("no rollout was ever started", hint="covey rollout start PLAN.approved")
-        heard = read_health(health, standing.planned.rollout, places.expected(standing))
-    _, due = desk.tick(heard=heard)
+    standing, heard, due = places.rollouts.read().rollout, None, False
+    if standing is None and health is not None:
+        raise InputError("no rollout was ever started", hint="covey rollout start PLAN.approved")
+    if standing is None:
+        places.publisher().refresh()
+    else:
+        if health is not None:
+            heard = read_health(health, standing.planned.rollout, places.expected(standing))
+        _, due = places.desk().tick(heard=heard)
     _print_status(places, as_json=as_json)
     if due:
         typer.echo("health is due: covey rollout tick --health FILE", err=True)
