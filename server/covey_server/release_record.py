@@ -1,0 +1,148 @@
+"""A release's record, from what a finished run left on disk and in the ledger."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import covey
+from covey.arrays import digest
+from covey.errors import InputError, StateError
+from covey.gate import GateReport
+from covey.package.contents import Contents, Variant, read
+from covey.package.names import CARD
+from covey.package.provenance import Record
+from covey.package.provenance_making import Paid, paid
+from covey.package.provenance_record import Code, Figures, Parent, Quantisation
+from covey_io.packages import read_package
+from covey_models.quantise import METHODS
+from covey_server.release_run import Finished, Int8, Wanted
+from covey_server.release_source import commit
+from covey_server.run_folder import RunFolder
+
+_CALIBRATED: Final = "int8 calibration: "
+
+
+def record_of(finished: Finished, wanted: Wanted, models: Mapping[Variant, bytes]) -> Record:
+    """What a release says of its own making.
+
+    Raises:
+        InputError: The run's gate did not pass, or its ledger does not show what paid for the model.
+    """
+    folder, file = finished.folder, finished.file
+    model = digest(finished.state.parameters)
+    shown = _paid(folder, model, file.privacy.delta)
+    return Record(
+        name=wanted.name or file.name,
+        version=wanted.version or folder.run,
+        parent=None if wanted.parent is None else parent_of(wanted.parent),
+        run=folder.run,
+        first_round=1,
+        last_round=finished.state.round,
+        model=model,
+        policy=shown.policy,
+        code=Code(version=covey.__version__, commit=commit()),
+        participants=shown.participants,
+        claim=shown.claim,
+        sums=shown.sums,
+        budget=shown.budget,
+        settle=shown.settle,
+        carried=shown.carried,
+        checkpoint=shown.checkpoint,
+        quantisation=_quantisation(finished, wanted.int8, models),
+        gate=_gate(finished, wanted.int8),
+        figures=tuple(_figures(finished, wanted.int8, models)),
+    )
+
+
+def parent_of(path: Path) -> Parent:
+    """The release before, by its archive.
+
+    Raises:
+        InputError: It is no archive: a folder has no digest of its own.
+        PackageError: Its files do not agree.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is no archive", hint="name the .covey file of the release before")
+    manifest = read(read_package(path)).manifest
+    return Parent(name=manifest.name, version=manifest.version, sha256=sha256(path.read_bytes()).hexdigest())
+
+
+def _paid(folder: RunFolder, model: str, delta: float) -> Paid:
+    lines, _ = folder.ledger.lines()
+    head = folder.ledger.head()
+    if head is None:
+        raise InputError(f"{folder.ledger.path} has no checkpoint", hint="let the run finish")
+    return paid(lines, head, folder.run, model, delta)
+
+
+def _quantisation(finished: Finished, int8: Int8, models: Mapping[Variant, bytes]) -> Quantisation:
+    if "int8" not in models:
+        return Quantisation(method="none", fp32_bytes=len(models["fp32"]))
+    weights = int8 == "weights-only" or finished.file.release.calibration == "weights-only"
+    return Quantisation(
+        method="weights-only" if weights else "static",
+        calibration=METHODS["weights-only"] if weights else calibration_of(finished.package),
+        fp32_bytes=len(models["fp32"]),
+        int8_bytes=len(models["int8"]),
+    )
+
+
+def calibration_of(package: Contents) -> str:
+    """What a package's card says of its calibration; empty where it says nothing."""
+    lines = package.files[CARD].decode("utf-8", "replace").splitlines()
+    said = next((line for line in lines if line.startswith(_CALIBRATED)), "")
+    return said.removeprefix(_CALIBRATED)[:2000]
+
+
+def _gate(finished: Finished, int8: Int8) -> GateReport | None:
+    """What devices made of it; of a variant that they have not seen nothing is known.
+
+    Raises:
+        InputError: The run's gate did not pass, or what is asked for is not what passed it.
+    """
+    path = finished.folder.path / "gate.json"
+    if not path.exists():
+        return None
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=GateReport)
+    except msgspec.MsgspecError as error:
+        raise StateError(f"{path} is damaged: {error}", hint="put it back as it was") from error
+    if not report.may_publish:
+        raise InputError(f"nothing is released: {report.words}", hint="train on, and compare again")
+    if int8 == "weights-only" or (int8 == "none" and "int8" in finished.package.variants):
+        raise InputError(
+            "devices compared another variant than the one asked for",
+            hint="leave out --weights-only and --fp32-only: what passed the gate is what is released",
+        )
+    return report
+
+
+def _figures(finished: Finished, int8: Int8, models: Mapping[Variant, bytes]) -> list[Figures]:
+    told = finished.summary
+    pooled = "held-out examples of all simulated devices, pooled"
+    found = []
+    if told.accuracy_fp32 is not None:
+        found.append(Figures(variant="fp32", words=pooled, accuracy=_share(told.accuracy_fp32)))
+    else:
+        words = "held-out examples on the devices, by a private sum with its noise"
+        found.append(Figures(variant="fp32", words=words, accuracy=_share(told.accuracy_federated)))
+    if told.accuracy_int8 is not None and int8 == "as-run" and "int8" in models:
+        found.append(Figures(variant="int8", words=pooled, accuracy=_share(told.accuracy_int8)))
+    return [_timed(each, finished, int8) for each in found]
+
+
+def _timed(figures: Figures, finished: Finished, int8: Int8) -> Figures:
+    """With the latency, if it is of this variant: a run measures the one that a device would run."""
+    served = finished.package.variants[-1]
+    latency = finished.summary.latency_p50_us
+    if latency is None or figures.variant != served or (served == "int8" and int8 != "as-run"):
+        return figures
+    return msgspec.structs.replace(figures, latency_us=round(latency))
+
+
+def _share(value: float) -> str:
+    """A noisy accuracy may lie outside 0 to 1."""
+    return f"{min(max(value, 0.0), 1.0):.6f}"
