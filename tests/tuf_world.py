@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,6 +144,13 @@ def made_world(folder: Path) -> World:
         world.keys[name] = new_signer(name, ed25519=True)
     assert tuf_ceremony.init(world.repo, world.holders(), world.signers(), now=world.now).published
     return world
+
+
+def copied(world: World, folder: Path) -> World:
+    """The same fleet in another folder, to change."""
+    other = World(folder, world.at, dict(world.keys))
+    shutil.copytree(world.repo, other.repo)
+    return other
 
 
 class Handler(SimpleHTTPRequestHandler):

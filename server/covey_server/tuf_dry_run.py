@@ -4,7 +4,7 @@ One malformed root would keep every device from every later one, for ever.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -40,11 +40,12 @@ def dry_run(repo: Path, new: Mapping[str, bytes], now: float) -> None:
         factory = new.get("metadata/1.root.json") or files.factory_root
         before = FolderFetcher([repo])
         with suppress(RepositoryError, DownloadError):  # a first publication, or one that repairs
-            _follow(factory, Path(made) / "known", before, _in_time(files, now))
+            _follow(factory, Path(made) / "known", before, _in_time(files, now, ()))
+        at = _in_time(files, now, [Path(name).stem.rpartition(".")[2] for name in new])
         after = FolderFetcher([over, repo])
         try:
             for cache in ("new", "known"):
-                for target in _follow(factory, Path(made) / cache, after, now):
+                for target in _follow(factory, Path(made) / cache, after, at):
                     _fetch_if_new(after, target, new)
         except (RepositoryError, DownloadError, CoveyError) as error:
             raise CoveyError(
@@ -69,11 +70,15 @@ def _fetch_if_new(fetcher: FolderFetcher, target: TargetFile, new: Mapping[str, 
         target.verify_length_and_hashes(fetcher.download_bytes(FolderFetcher.BASE + name, target.length))
 
 
-def _in_time(files: Files, now: float) -> float:
-    """Now, or the last moment at which what is published could be followed."""
+def _in_time(files: Files, now: float, but: Collection[str]) -> float:
+    """Now, or the last moment at which what is published could be followed, but for some roles.
+
+    What expired is for its holder to renew, and keeps nobody else from renewing theirs: each would wait for
+    the other.
+    """
     expires: list[float] = [
         (found.signed.expires - timedelta(seconds=1)).timestamp()
-        for found in (files.current(role) for role in (*TOP, *PATHS))
+        for found in (files.current(role) for role in (*TOP, *PATHS) if role not in but)
         if found is not None
     ]
     return min([now, *expires])

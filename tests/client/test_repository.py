@@ -8,16 +8,21 @@ import pytest
 from covey.errors import InputError
 from covey_client.source import SourceExpired, SourceRefused, SourceUnreachable
 from covey_io.tuf_client import ClockedUpdater, FolderFetcher
-from tuf_world import ARCHIVE, DAY, World, made_world, served
+from tuf_world import ARCHIVE, DAY, World, copied, made_world, served
 
 
 def unwatched(_there: int, _all: int) -> None:
     pass
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return made_world(tmp_path_factory.mktemp("once"))
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return made_world(tmp_path)
+def world(once: World, tmp_path: Path) -> World:
+    return copied(once, tmp_path)
 
 
 def test_nothing_is_offered_before_an_instruction(world: World) -> None:

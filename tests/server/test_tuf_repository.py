@@ -11,12 +11,17 @@ from covey_server import tuf_ceremony, tuf_repository
 from covey_server.key_files import write_private
 from covey_server.tuf_bundle import bundle
 from covey_server.tuf_roles import ONLINE
-from tuf_world import ARCHIVE, DAY, World, instruction, made_world
+from tuf_world import ARCHIVE, DAY, World, copied, instruction, made_world
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return made_world(tmp_path_factory.mktemp("once"))
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return made_world(tmp_path)
+def world(once: World, tmp_path: Path) -> World:
+    return copied(once, tmp_path)
 
 
 def offered(world: World) -> Offered:
