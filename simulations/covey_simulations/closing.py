@@ -17,7 +17,11 @@ WIDTH = 100
 
 
 def closing_lines(
-    found: Summary, folder: RunFolder, beside: Beside | None = None, audit: Sequence[str] = ()
+    found: Summary,
+    folder: RunFolder,
+    beside: Beside | None = None,
+    rollout: Sequence[str] = (),
+    audit: Sequence[str] = (),
 ) -> list[str]:
     """The lines, for a terminal or a log.
 
@@ -25,11 +29,22 @@ def closing_lines(
         found: What the run came to.
         folder: Where it is.
         beside: A finished run to compare with.
+        rollout: What became of its releases, in lines.
         audit: What an audit of it found, in lines.
     """
     lines = _alone(found, folder) if beside is None else _compared(found, folder, beside)
-    audited = [_line("" if number else "audit", line) for number, line in enumerate(audit)]
-    return ["", *lines, *audited, str(folder.path / "report.html")]
+    return [
+        "",
+        *lines,
+        *_named("rollout", rollout),
+        *_named("audit", audit),
+        str(folder.path / "report.html"),
+    ]
+
+
+def _named(name: str, lines: Sequence[str]) -> list[str]:
+    """Lines with a name before the first."""
+    return [_line("" if number else name, line) for number, line in enumerate(lines)]
 
 
 def _alone(found: Summary, folder: RunFolder) -> list[str]:

@@ -1,4 +1,4 @@
-"""What `covey demo` does: a federation without noise, the private one beside it, and an audit of that."""
+"""What `covey demo` does: a federation without noise, the private one beside it, its rollouts, an audit."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,13 +9,16 @@ from rich.console import Console
 
 from covey.errors import InputError
 from covey_io import settings
+from covey_server import summary
 from covey_server.run_folder import RunFolder
+from covey_server.summary import Summary
 from covey_simulations import beside
 from covey_simulations.closing import closing_lines
+from covey_simulations.rollout.stage import is_over, roll_out
 from covey_simulations.runs import CONFIG
 from covey_simulations.self_audit import audit_lines
 from covey_simulations.settings import SimulationFile
-from covey_simulations.terminal import Job, begun, carry_out, resumed, say
+from covey_simulations.terminal import Job, Stopped, begun, carry_out, resumed, say
 
 BARE, PRIVATE = "demo-without-noise", "demo"
 
@@ -49,17 +52,29 @@ class Demo:
         if first is not None:
             say(console, f"first of two: without noise, to compare with ({first.path})")
             carry_out(first, console, None, self._again)
-        compared = beside.read(self.runs / BARE)
-        say(console, f"second of two: private, masked and noised ({second.path})")
-        found = carry_out(second, console, compared, self._again)
+        compared, private = beside.read(self.runs / BARE), self.runs / PRIVATE
+        if second is not None:
+            say(console, f"second of two: private, masked and noised ({second.path})")
+            carry_out(second, console, compared, self._again)
+        found = summary.read(private / "summary.json")
+        say(console, "rollout")
+        rolled = self._rolled_out(found, console)
         say(console, "audit")
-        audited = audit_lines(second.path)
-        say(console, *closing_lines(found, RunFolder(second.path), compared, audited))
+        audited = audit_lines(private)
+        say(console, *closing_lines(found, RunFolder(private), compared, rolled, audited))
+
+    def _rolled_out(self, found: Summary, console: Console) -> tuple[str, ...]:
+        try:
+            return roll_out(
+                found, RunFolder.open(self.runs / PRIVATE), lambda line: say(console, f"  {line}")
+            )
+        except KeyboardInterrupt:
+            raise Stopped("stopped", hint=self._again) from None
 
     def _whole(self, changes: Sequence[str]) -> tuple[Job, Job]:
         return begun(self.bare, changes, self.runs), begun(self.private, changes, self.runs)
 
-    def _unfinished(self, changes: Sequence[str]) -> tuple[Job | None, Job]:
+    def _unfinished(self, changes: Sequence[str]) -> tuple[Job | None, Job | None]:
         """What is left to do. The seed, and where noise comes from, stay as the first run has them.
 
         Raises:
@@ -73,6 +88,8 @@ class Demo:
             return resumed(bare, changes), begun(self.private, _kept(bare), self.runs)
         if _is_older(private, bare):
             return None, begun(self.private, _kept(bare), self.runs)
+        if (private / "summary.json").is_file() and not is_over(private):
+            return None, None
         return None, resumed(private, [])
 
     @property

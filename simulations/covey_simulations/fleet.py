@@ -1,7 +1,9 @@
 """Simulated devices: the real device code over data in memory."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ from covey_client.in_process import InProcess
 from covey_client.participant import Participant
 from covey_client.seeds import SimulatedSeeds
 from covey_client.simulated import simulated_app
+from covey_client.update_outcome import read_outcome
 from covey_io import durable
 from covey_io.device_keys import Keys
 from covey_io.witness_client import LocalWitness
@@ -44,6 +47,8 @@ from covey_strategies.queries.device import Log as DeviceLog
 DAY: Final = 24 * 3600
 DEVICE_LOGS: Final = "devices"
 """In a run's folder: the devices' own logs, a file each, made when there is something to say."""
+ROLLED_OUT: Final = "rollout/devices"
+"""In a run's folder: what each device's updater keeps in mind; see `covey_simulations.rollout`."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,15 @@ def fleet(setting: Setting) -> Fleet:
     devices = {}
     for node, (name, local) in enumerate(setting.data.devices.items(), start=SERVER + 1):
         own = derive(setting.file.seed, "device", name)
-        device = Device(name, setting.model, local, own, _log(setting.folder / DEVICE_LOGS / f"{name}.log"))
+        device = Device(
+            name,
+            setting.model,
+            local,
+            own,
+            _log(setting.folder / DEVICE_LOGS / f"{name}.log"),
+            outcome=partial(read_outcome, setting.folder / ROLLED_OUT / name),
+            group=_group(name, setting.file.release.groups),
+        )
         me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
         held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
         devices[node] = Participant(
@@ -122,6 +135,11 @@ def fleet(setting: Setting) -> Fleet:
             unprotected=True,
         )
     return Fleet(devices, operator, log)
+
+
+def _group(name: str, groups: Sequence[str]) -> str:
+    """The group that a simulated device's name ends in, as in "person-3-left"; empty for none."""
+    return next((each for each in groups if name.endswith(f"-{each}")), "")
 
 
 class _Journal(MemoryJournal):

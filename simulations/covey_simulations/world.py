@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from covey import plan as plans
 from covey.errors import ConfigError, InputError
-from covey.plan import SMALLEST_COHORT
+from covey.ledger.entries import Reserve
+from covey.plan import SMALLEST_COHORT, Health
 from covey.planner.cohort import Assumptions, cohort_for
 from covey.seeds import generator
+from covey_io import settings
 from covey_models.model import Model
 from covey_models.registry import find, from_file
 from covey_server import calibrating, gating
@@ -14,10 +17,12 @@ from covey_server.policy_draft import cohorts
 from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
+from covey_server.sum_rows import read_entries
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
 from covey_simulations.fleet import DEVICE_LOGS, Fleet, Past, Setting, check_fit, fleet
 from covey_simulations.policing import Federation
+from covey_simulations.runs import CONFIG
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Protection
 
@@ -109,6 +114,25 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
     return World(scenario, folder, fleet(setting))
 
 
+def finished(folder: RunFolder) -> World:
+    """A finished run's devices, set up once more: they asked and answered all of it before.
+
+    Raises:
+        CoveyError: The run cannot be read any more.
+    """
+    file = settings.load(folder.path / CONFIG, SimulationFile)
+    scenario = read(file)
+    entered = read_entries(folder.ledger)
+    reserved = [plans.from_bytes(each.plan) for each in entered if isinstance(each, Reserve)]
+    past = Past(len(reserved), sum(isinstance(plan.task, Health) for plan in reserved))
+    protected = scenario.protection
+    return World(
+        scenario,
+        folder,
+        fleet(Setting(scenario.data, scenario.model, file, protected, folder.path, past)),
+    )
+
+
 def _past(file: SimulationFile, folder: RunFolder) -> Past:
     """What a run asked before it was stopped, and how much of that it asks again."""
     reserves = [row for row in folder.sum_rows() if row["event"] == "reserve"]
@@ -120,7 +144,8 @@ def _past(file: SimulationFile, folder: RunFolder) -> Past:
     whole = (federation.standardise and saved is not None) + done + validated
     # after the last round the counts of its validation are gone with the process
     last = done == federation.rounds and not federation.devices_per_round
-    whole += sum((folder.path / name).exists() for name in (calibrating.FILE, gating.FILE))
+    if done == federation.rounds:  # else what was kept is of a model that is lost
+        whole += sum((folder.path / name).exists() for name in (calibrating.FILE, gating.FILE))
     return Past(len(reserves), len({row["sum"] for row in reserves}) - whole + last)
 
 
