@@ -22,7 +22,8 @@ from covey.plan import Task, Validate
 from covey_io.ledger_files import LedgerFiles
 from covey_models.export import to_onnx
 from covey_models.golden import golden
-from covey_models.quantise import to_int8_weights
+from covey_models.observing import probes
+from covey_models.quantise import to_int8
 from covey_models.training import initial, load
 from covey_models.zoo.digits import MODEL
 from covey_server.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ from secagg_fleet import NOW
 
 NAME = "lab"
 SCALE = Standardise(mean=(4.9,), deviation=(6.0,))
-CARD = "# lab\n\nint8 calibration: Only weights.\n"
+CARD = "# lab\n\nint8 calibration: Public probes.\n"
 CONFIG: dict[str, Any] = {
     "name": NAME,
     "seed": 3,
@@ -87,7 +88,7 @@ def finished(folder: Path, *, seed: int = 1, int8: bool = True) -> Finished:
     fp32 = to_onnx(network, MODEL.input_shape)
     models: dict[Variant, bytes] = {"fp32": fp32}
     if int8:
-        models["int8"] = to_int8_weights(fp32)
+        models["int8"] = to_int8(fp32, probes(MODEL.input_shape, 3))
     keys = new_signing_key()
     (run.path / f"{NAME}.covey").write_bytes(pack(sign_package(_package(models), keys[0])))
     (run.path / "summary.json").write_bytes(msgspec.json.encode(_summary(run.path, int8=int8)))

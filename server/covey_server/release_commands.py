@@ -1,4 +1,4 @@
-"""`covey release`: build a release from a run, sign it, see what it is, compare two, and verify one."""
+"""`covey release`: build a release from a run, sign it, see what it is, compare, verify and publish it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from covey.errors import InputError
+from covey_server.publish_commands import bundle, publish, refresh
 
 if TYPE_CHECKING:
     from covey.package.comparing import Row
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from covey_server.release_verifying import Verified
 
 release = typer.Typer(
-    help="Build a release from a finished run, sign it, see what it is, compare two, and verify one.",
+    help="Build a release from a finished run, sign it, compare it, verify it, publish it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +38,7 @@ def build(  # noqa: PLR0913 - options of a command line
     name: Annotated[str | None, typer.Option(help="The package's name; else the run's.")] = None,
     version: Annotated[str | None, typer.Option(help="Its version; else the run's identifier.")] = None,
     parent: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The archive of the release before this one.")
+        Path | None, typer.Option(metavar="FILE", help="The archive of the release before; else the run's.")
     ] = None,
     weights_only: Annotated[
         bool, typer.Option("--weights-only", help="Quantise the weights anew; needs no data.")
@@ -211,6 +212,10 @@ def verify(  # noqa: PLR0913 - options of a command line
         return
     for line in _verified_lines(found):
         typer.echo(line)
+
+
+for _name, _command in (("publish", publish), ("refresh", refresh), ("bundle", bundle)):
+    release.command(_name)(_command)
 
 
 def _read(file: Path) -> "Contents":

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -11,18 +10,15 @@ import covey
 from covey.arrays import digest
 from covey.errors import InputError, StateError
 from covey.gate import GateReport
-from covey.package.contents import Contents, Variant, read
-from covey.package.names import CARD
+from covey.package.contents import Variant, read
 from covey.package.provenance import Record
 from covey.package.provenance_making import Paid, paid
-from covey.package.provenance_record import Code, Figures, Parent, Quantisation
+from covey.package.provenance_record import Code, Figures, Parent
 from covey_io.packages import read_package
-from covey_models.quantise import METHODS
+from covey_server.release_quantisation import quantisation
 from covey_server.release_run import Finished, Int8, Wanted
 from covey_server.release_source import commit
 from covey_server.run_folder import RunFolder
-
-_CALIBRATED: Final = "int8 calibration: "
 
 
 def record_of(finished: Finished, wanted: Wanted, models: Mapping[Variant, bytes]) -> Record:
@@ -32,12 +28,13 @@ def record_of(finished: Finished, wanted: Wanted, models: Mapping[Variant, bytes
         InputError: The run's gate did not pass, or its ledger does not show what paid for the model.
     """
     folder, file = finished.folder, finished.file
+    gate = _gate(finished, models)
     model = digest(finished.state.parameters)
     shown = _paid(folder, model, file.privacy.delta)
     return Record(
         name=wanted.name or file.name,
         version=wanted.version or folder.run,
-        parent=None if wanted.parent is None else parent_of(wanted.parent),
+        parent=_parent(finished, wanted),
         run=folder.run,
         first_round=1,
         last_round=finished.state.round,
@@ -51,10 +48,16 @@ def record_of(finished: Finished, wanted: Wanted, models: Mapping[Variant, bytes
         settle=shown.settle,
         carried=shown.carried,
         checkpoint=shown.checkpoint,
-        quantisation=_quantisation(finished, wanted.int8, models),
-        gate=_gate(finished, wanted.int8),
+        quantisation=quantisation(finished, wanted.int8, models),
+        gate=gate,
         figures=tuple(_figures(finished, wanted.int8, models)),
     )
+
+
+def _parent(finished: Finished, wanted: Wanted) -> Parent | None:
+    """As asked for, else the one that the run was compared with."""
+    named = wanted.parent or (Path(finished.file.release.parent) if finished.file.release.parent else None)
+    return None if named is None else parent_of(named)
 
 
 def parent_of(path: Path) -> Parent:
@@ -78,27 +81,8 @@ def _paid(folder: RunFolder, model: str, delta: float) -> Paid:
     return paid(lines, head, folder.run, model, delta)
 
 
-def _quantisation(finished: Finished, int8: Int8, models: Mapping[Variant, bytes]) -> Quantisation:
-    if "int8" not in models:
-        return Quantisation(method="none", fp32_bytes=len(models["fp32"]))
-    weights = int8 == "weights-only" or finished.file.release.calibration == "weights-only"
-    return Quantisation(
-        method="weights-only" if weights else "static",
-        calibration=METHODS["weights-only"] if weights else calibration_of(finished.package),
-        fp32_bytes=len(models["fp32"]),
-        int8_bytes=len(models["int8"]),
-    )
-
-
-def calibration_of(package: Contents) -> str:
-    """What a package's card says of its calibration; empty where it says nothing."""
-    lines = package.files[CARD].decode("utf-8", "replace").splitlines()
-    said = next((line for line in lines if line.startswith(_CALIBRATED)), "")
-    return said.removeprefix(_CALIBRATED)[:2000]
-
-
-def _gate(finished: Finished, int8: Int8) -> GateReport | None:
-    """What devices made of it; of a variant that they have not seen nothing is known.
+def _gate(finished: Finished, models: Mapping[Variant, bytes]) -> GateReport | None:
+    """What devices made of it; of files that they have not seen nothing is known.
 
     Raises:
         InputError: The run's gate did not pass, or what is asked for is not what passed it.
@@ -112,9 +96,9 @@ def _gate(finished: Finished, int8: Int8) -> GateReport | None:
         raise StateError(f"{path} is damaged: {error}", hint="put it back as it was") from error
     if not report.may_publish:
         raise InputError(f"nothing is released: {report.words}", hint="train on, and compare again")
-    if int8 == "weights-only" or (int8 == "none" and "int8" in finished.package.variants):
+    if models != {variant: finished.package.model(variant) for variant in finished.package.variants}:
         raise InputError(
-            "devices compared another variant than the one asked for",
+            "devices compared other files than those asked for",
             hint="leave out --weights-only and --fp32-only: what passed the gate is what is released",
         )
     return report

@@ -27,7 +27,7 @@ class Wanted:
     Attributes:
         name: The package's name; None for the run's.
         version: Its version; None for the run's identifier.
-        parent: The archive of the release before; None for the first.
+        parent: The archive of the release before; None for the one that the federation names, if any.
         int8: "as-run": the variant that the run made, where it made one. "weights-only": quantised anew,
             which needs no data. "none": float32 alone.
     """

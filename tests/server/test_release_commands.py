@@ -89,7 +89,11 @@ def test_what_is_built_is_what_the_run_left(made: Finished, built: Path) -> None
     assert found is not None
     record = found.record
     assert (record.first_round, record.last_round, record.participants) == (1, 2, made_ledger.SIZE)
-    assert record.quantisation.calibration == "Only weights."
+    how = record.quantisation
+    assert (how.method, how.calibration, len(how.layers)) == ("static", "Public probes.", 3)
+    sensitivities = [float(each.sensitivity) for each in how.layers]
+    assert sensitivities == sorted(sensitivities, reverse=True)
+    assert sensitivities[-1] > 0
     assert [(each.variant, each.accuracy, each.latency_us) for each in record.figures] == [
         ("fp32", "0.920000", None),
         ("int8", "0.910000", 42),
@@ -125,7 +129,7 @@ def test_other_variants(
 
 def test_a_parent_is_named_by_its_archive(made: Finished, signed: Path, tmp_path: Path) -> None:
     out = tmp_path / "next.covey"
-    run("build", made.path, "--out", out, "--version", "2.0.0", "--parent", signed)
+    run("build", made.path, "--out", out, "--fp32-only", "--version", "2.0.0", "--parent", signed)
     assert "follows           lab 1.0.0 (" in run("show", out).stdout
     with pytest.raises(InputError, match="is no archive"):
         run("build", made.path, "--out", out, "--parent", tmp_path, status=2)
@@ -138,6 +142,7 @@ def test_show_says_what_it_is(built: Path, signed: Path, made: Finished) -> None
     assert "took part         at most 12 devices in one sum" in said
     assert "measured fp32     92.00 % right on" in said
     assert "gate              not asked" in said
+    assert "int8              static; Public probes. Most sensitive (relative L2 error" in said
     assert "NOT CHECKED" in run("show", signed).stdout
     told = json.loads(run("show", signed, "--json").stdout)
     assert told["release"]["run"] == made.run
@@ -284,7 +289,7 @@ def test_a_run_whose_gate_did_not_pass_is_not_released(own: Finished, tmp_path: 
     (own.path / "gate.json").write_bytes(msgspec.json.encode(passed))
     run("build", own.path, "--out", tmp_path / "r")
     assert "gate              the gate passed" in run("show", tmp_path / "r").stdout
-    with pytest.raises(InputError, match="compared another variant"):
+    with pytest.raises(InputError, match="compared other files"):
         run("build", own.path, "--out", tmp_path / "s", "--weights-only")
 
 
