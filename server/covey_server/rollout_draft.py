@@ -35,7 +35,9 @@ begins = "22:00"                   # UTC
 ends = "04:00"
 
 A ring shows a share of failures below the limit once enough devices have reported; smaller ones never do.
-Those wait for a new plan, or, with unproven = "advance", open the next ring on the estimate alone.
+Those wait for a new plan, or, with unproven = "advance", open the next ring on the estimate alone. A ring
+with minimum_reports = 0 is then on trust: noise may drown it, and it holds back the next only if it is surely
+bad.
 """
 
 import hashlib
@@ -162,6 +164,9 @@ def doubts(plan: RolloutPlan, tokens: Sequence[str]) -> Iterator[str]:
 
 def _ring_doubts(plan: RolloutPlan, ring: Ring, size: int, open_by_then: int) -> Iterator[str]:
     shown = devices_to_show(plan.limits)
+    on_trust = ring.minimum_reports == 0 and plan.limits.unproven == "advance"
+    if on_trust:
+        yield "it is on trust: the next ring opens unless this one is surely bad"
     if size < ring.minimum_reports:
         yield f"it has {size} devices and wants {ring.minimum_reports} reports: it waits for ever"
     elif open_by_then < shown and plan.limits.unproven == "wait":

@@ -250,9 +250,9 @@ def test_a_pinned_device_runs_its_image_and_no_other(fleet: SimulatedFleet) -> N
     assert lab.runs == NEW
 
 
-@pytest.mark.parametrize(("silent", "ends"), [(3, "running"), (5, "aborted")])
+@pytest.mark.parametrize(("silent", "ends"), [(3, "paused"), (5, "aborted")])
 def test_devices_that_are_never_heard_of_count_as_failed(tmp_path: Path, silent: int, ends: str) -> None:
-    """Three of the canary's few are not surely above the limit: nothing opens, and people decide."""
+    """Three of the canary's few are not surely above the limit: it pauses, and people decide."""
     fleet = SimulatedFleet(tmp_path)
     fleet.start(PLAN)
     gone = [device for device in fleet.devices if ring_of(PLAN, device.token) == 1][:silent]
@@ -269,5 +269,5 @@ def test_devices_that_are_never_heard_of_count_as_failed(tmp_path: Path, silent:
 
     fleet.ask = ask  # type: ignore[method-assign]
     state = fleet.pass_time(12)
-    assert (state.state, state.opened, state.for_people) == (ends, 2, ends == "running")
+    assert (state.state, state.opened, state.for_people) == (ends, 2, ends == "paused")
     assert "failed or not reported" in state.verdict

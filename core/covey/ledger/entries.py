@@ -263,7 +263,7 @@ RolloutAction = Literal[
     "unpin",
 ]
 """What was decided. "open", "complete" and "stop" follow from a plan that people approved, and from what
-devices reported; everything else a person decided."""
+devices reported, as may "pause", whose reason says so; everything else a person decided."""
 
 
 class RolloutDecision(Entry, frozen=True, tag="rollout.decision"):

@@ -4,17 +4,23 @@ Three answers, in this order:
 
     Stop      a ring, or all open ones together, has failed devices beyond the plan's limit: the interval of
               their share lies wholly above it, and the plan's least number of devices counts
-    Wait      the soak is not over; too few have reported; the share may be above the limit
+    Wait      the soak is not over; too few have reported; the share may be above the limit. If an estimate is
+              above it once the time for reports is over, nothing goes on without people: it pauses
     Advance   the interval of all open rings' share lies below the limit, and no estimate is above it
 
 A plan may leave a share unproven: `limits.unproven = "advance"`. It is for rings that are too small, or too
 noisy, to ever show a share below the limit: 29 devices without a failure show 10 %, two devices show nothing.
-Then the ring advances once all time for reports is over and no estimate is above the limit. The default is to
-wait, which only a new plan ends: nobody has approved to go on without proof. In either case
-`minimum_reports` must have come for certain: what noise alone may have made does not count.
+Then the ring advances once all time for reports is over, no estimate is above the limit, and half of its
+devices have succeeded for certain: noise that drowns a ring opens nothing. The default is to wait, which only
+a new plan ends: nobody has approved to go on without proof.
+
+`minimum_reports` must have come for certain: what noise alone may have made does not count. A ring with none
+is opened on trust, where the plan says "advance": it holds back what follows only if it is surely bad. That
+is for a laboratory of two devices whose health comes with noise, and which people look at.
 
 The probability of a false stop is at most 1 - confidence at each look, over all rings looked at together
-(Bonferroni); a rollout that looks k times stops falsely at most k times as often.
+(Bonferroni), and so is that of an advance that counts as shown while the share is at the limit or above it. A
+rollout that looks k times errs at most k times as often: it looks ever less often.
 """
 
 from collections.abc import Sequence
@@ -49,11 +55,14 @@ class Wait:
         because: In plain words.
         shown: As of `Advance`.
         for_people: Whether time alone changes nothing any more.
+        pauses: Whether nobody is to begin until people have looked: an estimate is above the limit, and the
+            time for reports is over.
     """
 
     because: str
     shown: tuple[Evidence, ...]
     for_people: bool = False
+    pauses: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,24 +122,32 @@ def devices_to_show(limits: Limits) -> int:
 
 def _soaked(limits: Limits, newest: Ring, shown: tuple[Evidence, ...], *, over: bool) -> Verdict:
     every, own = shown[-1], shown[max(len(shown) - 2, 0)]
-    if own.reported < newest.minimum_reports:
-        return Wait(
-            f"{own.name}: {max(own.reported, 0):.0f} of {own.expected:,} devices have reported for certain, "
-            f"the plan wants {newest.minimum_reports:,}",
-            shown,
-            for_people=over,
-        )
     most = limits.most_failed / _PER_MILLE
-    if max(own.share, every.share) > most:
-        worse = own if own.share > most else every
-        return Wait(f"{worse.words}: not within the limit of {_limit(limits)}", shown, for_people=over)
+    worse = own if own.share > most else every
+    if (
+        over
+        and limits.unproven == "advance"
+        and newest.minimum_reports == 0
+        and _is_not_surely_bad(shown, most)
+    ):
+        return Advance(f"{every.words}: ring {newest.name} is on trust, as the plan allows", shown)
+    if worse.share > most:
+        words = f"{worse.words}: not within the limit of {_limit(limits)}"
+        return Wait(words, shown, for_people=over, pauses=over)
+    if own.reported < newest.minimum_reports:
+        came = f"{max(own.reported, 0):.0f} of {own.expected:,} devices have reported for certain"
+        return Wait(f"{own.name}: {came}, the plan wants {newest.minimum_reports:,}", shown, for_people=over)
     if every.interval.high <= most:
         return Advance(f"{every.words}: within the limit of {_limit(limits)}", shown)
-    if over and limits.unproven == "advance":
+    if over and limits.unproven == "advance" and own.well >= own.expected / 2:
         return Advance(
             f"{every.words}: within the limit of {_limit(limits)}, unproven as the plan allows", shown
         )
     return Wait(f"{every.words}: may be above the limit of {_limit(limits)}", shown, for_people=over)
+
+
+def _is_not_surely_bad(shown: tuple[Evidence, ...], most: float) -> bool:
+    return all(each.interval.low <= most for each in shown)
 
 
 def _shown(plan: RolloutPlan, health: Sequence[RingHealth], over: Sequence[bool]) -> tuple[Evidence, ...]:

@@ -38,6 +38,7 @@ class Evidence:
         interval: Where the share lies.
         reported: So many have reported at the least, noise taken off.
         counted: So many count: those, and all of a ring whose time for reports is over.
+        well: So many have succeeded at the least, noise taken off.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Evidence:
     interval: Interval
     reported: float
     counted: float
+    well: float
 
     @property
     def words(self) -> str:
@@ -89,14 +91,15 @@ def evidence(name: str, rings: Sequence[tuple[RingHealth, bool]], error: float) 
     least = sum(ring.expected - ring.succeeded if over else ring.failed for ring, over in rings)
     deviation = math.hypot(*(ring.deviation for ring, _ in rings))
     return Evidence(
-        name,
-        total,
-        min(max(most / total, 0.0), 1.0) if total else 0.0,
-        share_interval(least, most, total, deviation, error),
-        sum(_reported(ring) for ring, _ in rings) - _room(deviation, error),
-        sum(
+        name=name,
+        expected=total,
+        share=min(max(most / total, 0.0), 1.0) if total else 0.0,
+        interval=share_interval(least, most, total, deviation, error),
+        reported=sum(_reported(ring) for ring, _ in rings) - _room(deviation, error),
+        counted=sum(
             ring.expected if over else _reported(ring) - _room(ring.deviation, error) for ring, over in rings
         ),
+        well=total - most - normal_bound(error) * deviation,
     )
 
 

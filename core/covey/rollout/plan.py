@@ -61,7 +61,8 @@ class Ring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         share: Buckets below this are in it, of 10,000; never less than in the ring before.
         members: Devices that are in it whatever their bucket.
         soak_seconds: So long after the ring was opened nothing further is.
-        minimum_reports: Fewest devices that must have reported before the next ring opens.
+        minimum_reports: Fewest devices that must have reported before the next ring opens; 0 with
+            `limits.unproven` "advance" for a ring on trust: see `covey.rollout.deciding`.
     """
 
     name: ShortName

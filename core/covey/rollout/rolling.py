@@ -3,7 +3,8 @@
     start ──► running ──► running      health is good: the next ring opens, its own clock begins
                       ──► complete     likewise, after the last ring
                       ──► aborted      too many failed: it stops by itself
-                      ──► paused       by a person, who may resume it: the newest ring soaks anew
+                      ──► paused       by a person, or by itself when it looks bad and that is not certain;
+                                       a person may resume it: the newest ring soaks anew
     running, paused, complete ──► aborted                 by a person: nobody begins, nothing is taken back
     running, paused, complete, aborted ──► rolled-back    by a person: all return to the fallback
 
@@ -157,6 +158,8 @@ def _heard(state: Rollout, event: HealthCame) -> Stepped:
 
 def _follow(state: Rollout, now: int, verdict: Verdict) -> Stepped:
     match verdict:
+        case Wait(pauses=True):
+            return _decided(msgspec.structs.replace(state, state="paused"), now, "pause", verdict.because)
         case Wait():
             return state, ()
         case Stop():
@@ -182,6 +185,7 @@ def _by_person(state: Rollout, event: Pause | Resume | Abort | RollBack) -> Step
         case Resume():
             soaks = (*state.opened_at[:-1], event.now)  # while it was paused nobody could begin
             anew = msgspec.structs.replace(state, opened_at=soaks, asked=None)
+            anew = msgspec.structs.replace(anew, health=(), verdict="")
             return _moved(anew, event.now, "resume", event.reason, ("paused",), "running")
         case Abort():
             ends: tuple[State, ...] = ("running", "paused", "complete")

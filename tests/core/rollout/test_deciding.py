@@ -61,6 +61,7 @@ def test_too_few_devices_are_no_rate() -> None:
     gone = first(RingHealth(4, 0, 4))
     assert isinstance(gone, Wait)
     assert gone.for_people
+    assert gone.pauses
     assert "not within the limit" in gone.because
     assert isinstance(first(RingHealth(5, 0, 5)), Stop)
     assert isinstance(first(RingHealth(50, 0, 4), 0), Wait)
@@ -73,6 +74,7 @@ def test_too_few_reports_open_nothing() -> None:
     )
     found = first(RingHealth(2, 2, 0), of=few)
     assert isinstance(found, Wait)
+    assert (found.for_people, found.pauses) == (True, False)
     assert "2 of 2 devices have reported for certain, the plan wants 3" in found.because
     assert isinstance(first(RingHealth(3, 3, 0), of=few), Advance)
 
@@ -87,6 +89,41 @@ def test_a_ring_too_small_to_show_anything_waits_unless_the_plan_says_otherwise(
     assert isinstance(loose, Advance)
     assert "unproven as the plan allows" in loose.because
     assert isinstance(first(RingHealth(2, 1, 1), of=LOOSE), Wait)
+
+
+def test_what_looks_bad_and_is_not_certain_goes_on_only_with_people() -> None:
+    poor = RingHealth(20, 17, 3)
+    for of in (STRICT, LOOSE):
+        early, late = first(poor, OVER - 1, of), first(poor, OVER, of)
+        assert isinstance(early, Wait)
+        assert isinstance(late, Wait)
+        assert (early.for_people, early.pauses) == (False, False)
+        assert (late.for_people, late.pauses) == (True, True)
+
+
+def test_noise_that_drowns_a_ring_does_not_open_the_next() -> None:
+    """All of twenty have failed, and the noise is as large: half must have succeeded for certain."""
+    rng = np.random.default_rng(3)
+    noisy = rng.normal(0, 20, (1000, 2)).tolist()
+    found = [first(RingHealth(20, good, 20 + bad, 20.0), of=LOOSE) for good, bad in noisy]
+    assert sum(isinstance(each, Advance) for each in found) <= 20
+
+
+def test_a_ring_on_trust_holds_back_the_next_only_if_it_is_surely_bad() -> None:
+    lab = msgspec.structs.replace(LOOSE.rings[0], minimum_reports=0)
+    trusted = msgspec.structs.replace(LOOSE, rings=(lab, *LOOSE.rings[1:]))
+    drowned, half, gone = RingHealth(2, -3, 4, 5.0), RingHealth(2, 1, 1), RingHealth(2, 0, 2)
+    for health in (drowned, half):
+        assert isinstance(first(health, OVER - 1, trusted), Wait)
+        found = first(health, OVER, trusted)
+        assert isinstance(found, Advance)
+        assert "on trust" in found.because
+        assert isinstance(first(health, OVER, LOOSE), Wait)
+    assert isinstance(first(gone, OVER, trusted), Wait)
+    strict = msgspec.structs.replace(trusted, limits=STRICT.limits)
+    assert isinstance(first(drowned, OVER, strict), Wait)
+    later = decide(trusted, (9 * HOUR, OVER), (drowned, RingHealth(500, 300, 200, 5.0)))
+    assert isinstance(later, Stop)
 
 
 def test_how_many_devices_show_the_limit() -> None:

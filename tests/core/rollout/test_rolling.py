@@ -99,6 +99,17 @@ def test_bad_health_stops_it_by_itself() -> None:
     assert step(state, Tick(NOW + 99 * HOUR)) == (state, ())
 
 
+def test_it_pauses_by_itself_when_it_looks_bad_and_that_is_not_certain() -> None:
+    poor = RingHealth(20, 17, 3)
+    assert heard(started(), poor, after=HOUR)[1] == ()
+    state, effects = heard(started(), poor)
+    entry, instruction = told(effects)
+    assert (entry.action, instruction.state, state.for_people) == ("pause", "paused", True)
+    assert "not within the limit" in entry.reason
+    again, _ = step(state, Resume(NOW + 3 * HOUR, "three cables"))
+    assert (again.state, again.for_people, again.health) == ("running", False, ())
+
+
 def test_what_decides_nothing_is_remembered() -> None:
     state, effects = heard(started(), GOOD, after=60)
     assert effects == ()
