@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covey.errors import InputError
-from covey_client import doctor_command, forget_command, owner_commands
+from covey_client import doctor_command, forget_command, owner_commands, update_commands
 
 if TYPE_CHECKING:
     from covey.enrolment import Admitted, Asked
@@ -141,6 +141,10 @@ for _name, _line, _command in (
     ("forget", "Erase recordings, or the whole device.", forget_command.forget),
 ):
     device.command(_name, short_help=_line)(_command)
+
+device.add_typer(
+    update_commands.update, name="update", short_help="What models it runs, and what is on its way."
+)
 
 
 def _asked(keys: Path, name: str | None) -> "Asked":

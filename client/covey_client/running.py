@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ from covey_client.retention import retain
 from covey_client.seeds import SystemSeeds
 from covey_client.status import Observed, telling
 from covey_client.training_child import TrainingChild
+from covey_client.updates import Updates
+from covey_client.updates import command as update_command
 from covey_io import durable
 from covey_io.device_keys import ADMISSION, read_keys
 from covey_io.lock import held
@@ -118,7 +120,8 @@ def run(path: Path, stop: threading.Event) -> None:
         )
         stack.callback(owners.close)
         to_log(f"listening on {file.socket.path}")
-        look_after(file, agent, stop, renewing(state, attended.renewed, stack))
+        others = (renewing(state, attended.renewed, stack), updating(path, file, stack))
+        look_after(file, agent, stop, [each for each in others if each is not None])
 
 
 @dataclass(frozen=True)
@@ -164,15 +167,33 @@ def renewing(state: Path, renewed: Callable[[], None], stack: ExitStack) -> Rene
     return renewal
 
 
-def look_after(file: DeviceFile, agent: Agent, stop: threading.Event, renewal: Renewal | None = None) -> None:
-    """Tell systemd how it goes, and keep recordings within what their owner allows, until `stop` is set."""
+def updating(path: Path, file: DeviceFile, stack: ExitStack) -> Updates | None:
+    """Have releases installed; None for a device that has no source of them."""
+    if not file.update.source:
+        return None
+    updates = Updates(update_command(path), file.update.every_seconds)
+    stack.callback(updates.close)
+    return updates
+
+
+def look_after(
+    file: DeviceFile, agent: Agent, stop: threading.Event, others: Sequence[Renewal | Updates] = ()
+) -> None:
+    """Tell systemd how it goes, and keep recordings within what their owner allows, until `stop` is set.
+
+    Args:
+        file: The configuration.
+        agent: Whose state is told.
+        stop: Ends it.
+        others: Processes that are started now and then.
+    """
     systemd, retained = Systemd(), -HOUR
     systemd.ready("waits")
     while not stop.wait(min(systemd.beat_seconds or LOOK_SECONDS, LOOK_SECONDS)):
         systemd.beat(time.monotonic())
         systemd.says("paused by its owner" if agent.paused() else agent.doing.what)
-        if renewal is not None:
-            renewal.step()
+        for each in others:
+            each.step()
         if time.monotonic() - retained >= HOUR:
             retained = time.monotonic()
             retain_recordings(file)
