@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import shutil
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,10 +182,17 @@ class QuietServer(ThreadingHTTPServer):
 
 @contextmanager
 def served(
-    folder: Path, handler: type[SimpleHTTPRequestHandler] = Handler
+    folder: Path,
+    handler: type[SimpleHTTPRequestHandler] = Handler,
+    certificate: tuple[Path, Path] | None = None,
 ) -> Iterator[tuple[str, list[Any]]]:
     """Address of a web server over a folder, and what it is asked, as (path, range)."""
     server = QuietServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     server.asked = []
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     with in_a_thread(server):
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.asked
+        scheme = "http" if certificate is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}", server.asked

@@ -90,7 +90,7 @@ class HttpFetcher(FetcherInterface):
         try:
             response = self._ask(target, headers)
         except (ConnectionError, HTTPException) as error:
-            if fresh or isinstance(error, TimeoutError):
+            if fresh:
                 raise self._failure(url, error) from error
             self.close()  # kept open since the last request, and closed by the server meanwhile
             response = self._again(url, target, headers)

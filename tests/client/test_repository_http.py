@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from covey.errors import InputError
 from covey.rollout.plan import Image
 from covey_client.repository_http import Patience
 from covey_client.source import SourceRefused, SourceUnreachable
+from covey_server.fleet_keys import make_fleet
 from tuf_world import ARCHIVE, Handler, World, made_world, served
 
 HASTY = Patience(silence=0.5, grace=1, least_rate=200_000)
@@ -284,3 +286,20 @@ def test_no_nonsense(made: World, tmp_path: Path) -> None:
     for handler, expected in cases:
         with served(made.repo, handler) as (address, _), pytest.raises(expected):
             made.device(address, cache=str(tmp_path / "c")).check()
+
+
+def test_encrypted_and_certified_by_the_fleet_s_own_authority(made: World, tmp_path: Path) -> None:
+    for name in ("fleet", "other"):
+        make_fleet(tmp_path / name, "lab", [], 30)
+    operator = tmp_path / "fleet/operator"
+    with served(made.repo, certificate=(operator / "tls.crt", operator / "tls.key")) as (address, asked):
+        device = made.device(address, cache=str(tmp_path / "c"), ca=operator / "ca.crt")
+        assert device.check()
+        asked.clear()
+        assert device.check()
+        assert len(asked) == 2
+        for ca in (tmp_path / "other/operator/ca.crt", None):
+            with pytest.raises(SourceUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+                made.device(address, cache=str(tmp_path / "c"), ca=ca).check()
+    with pytest.raises(InputError, match="No such file"):
+        made.device(address, ca=tmp_path / "missing")
