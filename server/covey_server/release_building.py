@@ -40,7 +40,6 @@ def build(run: Path, wanted: Wanted) -> bytes:
     models = _models(finished, wanted.int8)
     record = record_of(finished, wanted, models)
     preprocessing = finished.state.preprocessing or identity(finished.model)
-    digests = {MODELS[variant]: sha256(data).hexdigest() for variant, data in models.items()}
     draft = Draft(
         name=record.name,
         version=record.version,
@@ -50,11 +49,20 @@ def build(run: Path, wanted: Wanted) -> bytes:
         models=models,
         golden=golden(finished.model, models, preprocessing, finished.file.seed),
         card=finished.package.files[CARD].decode(),
-        extra={PROVENANCE: provenance.encode(provenance.provenance_of(digests, record))},
     )
-    listed = assemble(draft)
-    extra = {**draft.extra, BOM: bom(_bom_facts(finished, record), listed)}
-    return pack(assemble(replace(draft, extra=extra)))
+    return pack(assemble(with_provenance(draft, record, _bom_facts(finished, record))))
+
+
+def with_provenance(draft: Draft, record: Record, facts: BomFacts) -> Draft:
+    """A draft with `provenance.json` and, listing that as well, `bom.json`.
+
+    Raises:
+        PackageError: The record is not one that a reader would accept.
+    """
+    digests = {MODELS[variant]: sha256(data).hexdigest() for variant, data in draft.models.items()}
+    stated = provenance.encode(provenance.provenance_of(digests, record))
+    made = replace(draft, extra={**draft.extra, PROVENANCE: stated})
+    return replace(made, extra={**made.extra, BOM: bom(facts, assemble(made))})
 
 
 def _models(finished: Finished, int8: Int8) -> dict[Variant, bytes]:
