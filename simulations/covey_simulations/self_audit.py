@@ -12,6 +12,7 @@ from covey_audit.audited import Audited
 from covey_audit.clock import now
 from covey_audit.examining import command_line, examine
 from covey_audit.report.render import render
+from covey_audit.report.verdict import against_cap, claim
 from covey_io import durable
 
 REPORT = "audit.html"
@@ -32,6 +33,7 @@ def audit_lines(folder: Path) -> list[str]:
     durable.replace(report, render(audited, made_at=now(), command=command).encode())
     return [
         *_found(audited),
+        *(f"all sums together: {claim(each)}, {against_cap(each)}" for each in audited.costs),
         f"report: {report}",
         f"again: covey audit {shlex.quote(str(folder))} --self-check",
     ]
