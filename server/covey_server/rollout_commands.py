@@ -190,13 +190,17 @@ def start(
             help="An approver's key, where OPERATOR/approvers.json is missing; repeat for more.",
         ),
     ] = None,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="Take the place of the rollout that is under way.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Begin a rollout that enough people approved: the first ring opens, and the ledger says so.
 
     OPERATOR/approvers.json, in the form of reviewers.json, says whose approvals count and how many there
     must be: {"threshold": 2, "keys": ["…", "…"]} is the two-person rule. A rollout's name is never used
-    twice, and the last one must be over.
+    twice, and the last one must be over; --supersede ends it in the same step, as for a release that raises
+    the security floor above what the last one names.
 
     \b
     covey rollout start plan.approved
@@ -212,7 +216,7 @@ def start(
     if not places.is_watched():
         typer.echo(f"no policy in {places.operator}: nobody witnesses the ledger", err=True)
     typer.echo(f"approved by {', '.join(found.by)}", err=True)
-    places.desk().start(found)
+    places.desk().start(found, supersedes=supersede)
     _print_status(places, as_json=as_json)
 
 

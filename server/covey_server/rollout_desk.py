@@ -44,18 +44,30 @@ class RolloutDesk:
         ledger: Where decisions are entered.
         publisher: Where instructions are published.
         now: The clock, Unix seconds.
+        check: Refuses an instruction that could not be published, before it is decided: see
+            `covey_server.rollout_tuf`. None for no such check.
     """
 
     def __init__(
-        self, folder: RolloutFolder, ledger: Decisions, publisher: Publisher, now: Callable[[], int]
+        self,
+        folder: RolloutFolder,
+        ledger: Decisions,
+        publisher: Publisher,
+        now: Callable[[], int],
+        check: Callable[[bytes], None] | None = None,
     ) -> None:
         self._folder = folder
         self._ledger = ledger
         self._publisher = publisher
         self._now = now
+        self._check = check
 
-    def start(self, approved: Approved) -> Rollout:
+    def start(self, approved: Approved, *, supersedes: bool = False) -> Rollout:
         """Begin a rollout that enough people approved; one that has begun with the same note goes on.
+
+        Args:
+            approved: The plan.
+            supersedes: Whether it takes the place of one that is under way.
 
         Raises:
             InputError: Another one is under way, or its name was used before.
@@ -66,8 +78,9 @@ class RolloutDesk:
                 return before
             told = self._ledger.told(approved.plan.fleet)
             self._check_name(approved.plan.rollout, before, told)
-            begun = Start(self._now(), approved.note, len(approved.by), told.serial)
+            begun = Start(self._now(), approved.note, len(approved.by), told.serial, supersedes)
             state, effects = step(before, begun)
+            self._check_publishable(state, effects)
             if before is not None:
                 self._folder.keep_past(before)
             return self._carry_out(before, state, effects)
@@ -125,12 +138,19 @@ class RolloutDesk:
         return self._finish(kept) if kept.pending is not None else kept.rollout
 
     def _carry_out(self, before: Rollout | None, state: Rollout, effects: tuple[Effect, ...]) -> Rollout:
-        pending = _pending(state, effects)
+        pending = self._check_publishable(state, effects)
         if pending is not None or state != before:
             self._folder.write(Kept(rollout=state, pending=pending))
         if pending is not None:
             self._finish(Kept(rollout=state, pending=pending))
         return state
+
+    def _check_publishable(self, state: Rollout, effects: tuple[Effect, ...]) -> Pending | None:
+        """What is to be done; what could not be done is refused before anything is written."""
+        pending = _pending(state, effects)
+        if pending is not None and self._check is not None:
+            self._check(pending.instruction)
+        return pending
 
     def _finish(self, kept: Kept) -> Rollout | None:
         if kept.pending is not None:

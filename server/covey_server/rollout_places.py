@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from covey.errors import InputError, ProtocolError
 from covey.identity import Roster, read_roster
@@ -13,8 +13,11 @@ from covey_io.ledger_files import LedgerFiles
 from covey_server import server_file
 from covey_server.rollout_desk import RolloutDesk
 from covey_server.rollout_ledger import LedgerOfDecisions, clock, read_rollout_log
-from covey_server.rollout_publishing import PlainFolder, Publisher, tuf_publisher
+from covey_server.rollout_publishing import PlainFolder, Publisher
 from covey_server.rollout_store import RolloutFolder
+
+if TYPE_CHECKING:
+    from covey_server.rollout_tuf import TufPublisher
 
 ROLLOUTS: Final = "rollouts"
 REPOSITORY: Final = "repository"
@@ -108,7 +111,7 @@ class Places:
 
     def publisher(self) -> Publisher:
         """Where instructions go."""
-        return PlainFolder(self.plain) if self.plain else tuf_publisher(self.repository, self.keys)
+        return PlainFolder(self.plain) if self.plain else self._tuf()
 
     def desk(self) -> RolloutDesk:
         """Carries rollouts on.
@@ -117,4 +120,12 @@ class Places:
             InputError: The log's keys or the repository cannot be used.
         """
         ledger = LedgerOfDecisions(self.ledger, read_rollout_log(self.operator))
-        return RolloutDesk(self.rollouts, ledger, self.publisher(), clock)
+        if self.plain:
+            return RolloutDesk(self.rollouts, ledger, PlainFolder(self.plain), clock)
+        publisher = self._tuf()
+        return RolloutDesk(self.rollouts, ledger, publisher, clock, publisher.check)
+
+    def _tuf(self) -> "TufPublisher":
+        from covey_server.rollout_tuf import TufPublisher  # noqa: PLC0415 - takes a while, and memory
+
+        return TufPublisher(self.repository, self.keys)

@@ -1,10 +1,8 @@
-"""Where instructions are published: the TUF repository, or a plain folder for trials."""
+"""Where instructions are published: a TUF repository, as in `covey_server.rollout_tuf`, or a plain folder."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from covey.errors import InputError
 from covey.rollout.instruction import TARGET
 from covey_io import durable
 
@@ -40,19 +38,3 @@ class PlainFolder:
 
     def refresh(self) -> None:
         """Nothing expires here."""
-
-
-def tuf_publisher(repository: Path, keys: Path) -> Publisher:
-    """The fleet's TUF repository, with the keys that are online.
-
-    Raises:
-        InputError: It is not there.
-    """
-    if not repository.is_dir():
-        raise InputError(
-            f"{repository} is no repository",
-            hint="make it with covey release, name it with --repository, or try with --plain FOLDER",
-        )
-    # what it imports takes a while, and memory
-    publisher: Publisher = import_module("covey_server.tuf_repository").OnlinePublisher(repository, keys)
-    return publisher

@@ -49,7 +49,7 @@ from covey.rollout.rolling_state import (
 )
 
 OVER: Final[tuple[State, ...]] = ("complete", "aborted", "rolled-back")
-"""From these a new rollout may begin."""
+"""From these a new rollout may begin; from others one that supersedes."""
 LONGEST_REASON: Final = 500
 MOST_PINS: Final = 256
 MOST_HOLDS: Final = 1024
@@ -108,10 +108,10 @@ def health_due(state: Rollout, now: int) -> bool:
 
 def _start(before: Rollout | None, event: Start) -> Stepped:
     plan = plans.from_text(parse(event.plan.encode(), blame="operator").text, blame="operator")
-    if before is not None and before.state not in OVER:
+    if before is not None and before.state not in OVER and not event.supersedes:
         raise InputError(
             f"{before.planned.rollout} is {before.state}",
-            hint="wait until it is complete, or end it: covey rollout abort, or rollback",
+            hint="wait until it is complete, or end it: covey rollout abort, or rollback; or --supersede it",
         )
     if before is not None and before.planned.fleet != plan.fleet:
         raise InputError(
@@ -128,6 +128,8 @@ def _start(before: Rollout | None, event: Start) -> Stepped:
         holds=before.holds if before else (),
     )
     reason = f"{plan.image.name} {plan.image.version}: ring {plan.rings[0].name} opens"
+    if before is not None and before.state not in OVER:
+        reason += f", in place of {before.planned.rollout}, which was {before.state}"
     return _decided(begun, event.now, "start", reason)
 
 

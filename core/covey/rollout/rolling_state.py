@@ -124,12 +124,15 @@ class Start:
         plan: The signed note.
         approvals: So many different approvers signed.
         after: A serial that was given out already; 0 for none known beside the last rollout's.
+        supersedes: Whether it takes the place of one that is not over: once a security floor was raised above
+            what that one names, nothing of it can be published any more.
     """
 
     now: int
     plan: str
     approvals: int
     after: int = 0
+    supersedes: bool = False
 
 
 @dataclass(frozen=True)

@@ -238,6 +238,15 @@ def test_a_new_rollout_begins_when_the_last_is_over_and_goes_on_counting() -> No
             step(state, Start(NOW, note(), 1))
 
 
+def test_a_rollout_may_supersede_one_that_is_not_over() -> None:
+    later = note(plan(rollout="wrist-3", image=image("3", 3), fallback=None))
+    state, effects = step(started(), Start(NOW, later, 1, supersedes=True))
+    entry, instruction = told(effects)
+    assert (entry.action, entry.serial, instruction.planned.rollout) == ("start", 2, "wrist-3")
+    assert entry.reason == "wrist 3: ring lab opens, in place of wrist-2, which was running"
+    assert state.opened == 1
+
+
 def test_a_plan_of_another_fleet_is_refused() -> None:
     with pytest.raises(InputError, match="for fleet other, this is lab"):
         step(complete(), Start(NOW, note(plan(fleet="other")), 1))
