@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 Result = TypeVar("Result")
 
 LIMIT = 120
@@ -148,8 +146,8 @@ def watch_folders(steps: Steps) -> None:
 
 def remember_exports(memory: Path) -> None:
     """Keep exported networks in a folder, named by what they were exported from."""
-    release: Any = importlib.import_module("covey_server.release")
-    to_onnx, to_int8 = release.to_onnx, release.to_int8
+    made: Any = importlib.import_module("covey_server.candidate")
+    to_onnx, to_int8_with = made.to_onnx, made.to_int8_with
 
     def kept(key: "hashlib._Hash", make: Callable[[], bytes]) -> bytes:
         path = memory / key.hexdigest()
@@ -163,11 +161,11 @@ def remember_exports(memory: Path) -> None:
             key.update(name.encode() + weight.numpy().tobytes())
         return kept(key, lambda: to_onnx(network, shape))
 
-    def remembered_int8(fp32: bytes, calibration: Any) -> bytes:
-        key = hashlib.sha256(fp32 + np.ascontiguousarray(calibration).tobytes())
-        return kept(key, lambda: to_int8(fp32, calibration))
+    def remembered_int8(fp32: bytes, ranges: Any) -> bytes:
+        key = hashlib.sha256(fp32 + repr(sorted(ranges.items())).encode())
+        return kept(key, lambda: to_int8_with(fp32, ranges))
 
-    release.to_onnx, release.to_int8 = remembered_onnx, remembered_int8
+    made.to_onnx, made.to_int8_with = remembered_onnx, remembered_int8
 
 
 def leave_out_charts() -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from covey.arrays import Parameters, digest
 from covey.errors import InputError, StateError
 from covey.gate import GateReport, counts_of, decide
 from covey.package.contents import Contents, read
@@ -17,10 +18,15 @@ from covey_server.settings import FederationFile, compare_task
 from covey_strategies.queries import compare
 
 FILE: Final = "gate.json"
+COMPARED: Final = "gate.sha256"
+"""Beside it: digest of the files that devices compared."""
 
 
 def gate(ask: Ask, file: FederationFile, trained: Trained, new: bytes, folder: Path) -> GateReport:
-    """Have devices compare, once in a run, and decide.
+    """Have devices compare, once, and decide.
+
+    What they said of other files does not count: where a checkpoint was lost, rounds are run again and end,
+    with other noise, in another model.
 
     Args:
         ask: One private sum.
@@ -34,23 +40,29 @@ def gate(ask: Ask, file: FederationFile, trained: Trained, new: bytes, folder: P
         InputError: The release before it cannot be compared with.
         StateError: What was kept is damaged.
     """
-    path = folder / FILE
+    old = parent(file, trained.model)
+    pair = carried.to_arrays(new, None if old is None else old.model(old.variants[-1]))
+    path, compared = folder / FILE, folder / COMPARED
+    named = digest(pair).encode()
+    if not compared.exists() or compared.read_bytes() != named:
+        path.unlink(missing_ok=True)
     if not path.exists():
-        durable.replace(path, msgspec.json.encode(_asked(ask, file, trained, new)))
+        report = _asked(ask, file, trained, old, pair)
+        durable.replace(compared, named)
+        durable.replace(path, msgspec.json.encode(report))
     try:
         return msgspec.json.decode(path.read_bytes(), type=GateReport)
     except msgspec.MsgspecError as error:
         raise StateError(f"{path} is damaged: {error}", hint=AGAIN) from error
 
 
-def _asked(ask: Ask, file: FederationFile, trained: Trained, new: bytes) -> GateReport:
-    model = trained.model
-    old = parent(file, model)
-    task = compare_task(file)
+def _asked(
+    ask: Ask, file: FederationFile, trained: Trained, old: Contents | None, pair: Parameters
+) -> GateReport:
+    model, task = trained.model, compare_task(file)
     if old is not None:
         task = msgspec.structs.replace(task, old_preprocessing=old.preprocessing)
-    before = None if old is None else old.model(old.variants[-1])
-    collected = ask(task, carried.to_arrays(new, before), trained.preprocessing)
+    collected = ask(task, pair, trained.preprocessing)
     summed = compare.read(task, collected.sums, collected.deviation, model.classes)
     counts = counts_of(summed.cells, model.labels, task.groups, summed.deviation)
     return decide(counts, file.release.limits, compared=old is not None)

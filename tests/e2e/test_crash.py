@@ -41,7 +41,10 @@ STAGES = {
     "witness": ("witness", "witness/"),
     "ledger": ("ledger", "ledger/"),
     "training": ("metrics.jsonl", "metrics.csv", "checkpoints/"),
-    "package": ("central.json", "keys/release.pem", "keys/release.pub.pem", "small.covey"),
+    "package": (
+        *("central.json", "calibration.json"),
+        *("keys/release.pem", "keys/release.pub.pem", "small.covey"),
+    ),
     "install": ("device", "device/"),
     "report": ("report.html", "summary.json"),
 }
@@ -362,7 +365,8 @@ def test_a_half_written_line_is_dropped_and_only_it(
     assert forks.go_on(runs)["status"] == 0
     asked = [(row["round"], row["kind"]) for row in reserved(runs / RUN)]
     round_2 = [(2, "train"), (2, "validate")]
-    assert asked == [(0, "statistics"), (1, "train"), (1, "validate"), *round_2, *round_2]  # round 2 twice
+    round_1 = [(0, "statistics"), (1, "train"), (1, "validate")]
+    assert asked == [*round_1, *round_2, *round_2, (2, "calibrate")]  # round 2 twice
 
 
 def _append(found: Uninterrupted, place: int) -> int:
