@@ -37,7 +37,7 @@ class Times:
     p95: float
 
 
-def tested(package: Package, baseline: Classifier | None, limits: TestTable) -> Verdict:
+def judged(package: Package, baseline: Classifier | None, limits: TestTable) -> Verdict:
     """Run every model of a package on its golden inputs, measure it, and choose.
 
     Args:
@@ -180,7 +180,7 @@ def main() -> None:
     except (CoveyError, OSError) as error:
         say(Verdict(kind="spoiled", why=str(error)))
         return
-    say(tested(package, runs, limits))
+    say(judged(package, runs, limits))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""The real updater, killed at random times while an application asks: it always serves, and it converges."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from covey.rollout.plan import Image
+from covey_client.trial_serving import Serving
+from covey_client.update_store import read_state
+from packages_fixture import inputs, package
+from update_world import World, instruction_of, plan_of
+
+PROGRAM = Path(__file__).parents[1] / "updater_process.py"
+KILLS = 24
+X = inputs(1)[0]
+
+
+def publish(world: World, serial: int, image: Image, fallback: Image | None) -> None:
+    folder = world.folder / "published"
+    folder.mkdir(exist_ok=True)
+    for sha256, archive in world.source.archives.items():
+        (folder / sha256).write_bytes(archive)
+    part = folder / ".instruction"
+    part.write_bytes(instruction_of(plan_of(image, fallback, rollout=f"r{serial}"), serial))
+    part.replace(folder / "instruction.json")
+
+
+@contextmanager
+def running(world: World) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, str(PROGRAM), str(world.folder)], env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Application:
+    """Asks and asks, and notes who answered, and how long it took at most."""
+
+    def __init__(self, device: Path) -> None:
+        self.serving = Serving(device, look_seconds=0.05, log=lambda _: None)
+        self.served: set[str] = set()
+        self.requests = 0
+        self.failed: list[str] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def _ask(self) -> None:
+        while not self._done.wait(0.002):
+            try:
+                self.serving.predict(X)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test fails of it
+                self.failed.append(repr(error))
+            self.served.add(self.serving.version)
+            self.requests += 1
+
+    def __enter__(self) -> "Application":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.serving.close()
+
+
+def fresh(device: Path) -> str:
+    """What an application that starts now is served."""
+    with Serving(device, look_seconds=0, log=lambda _: None) as serving:
+        serving.predict(X)
+        return serving.version
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_it_serves_whenever_the_updater_is_killed_and_converges(tmp_path: Path) -> None:
+    chance = random.Random(6)
+    world = World(tmp_path)
+    old = world.installed()
+    new = world.source.add(package("2.0.0"), "2.0.0", 2)
+    publish(world, 1, new, old)
+    seen, phases, serial, wanted = set(), set(), 1, new
+    with Application(world.device) as application:
+        for _ in range(KILLS):
+            with running(world) as process:
+                time.sleep(chance.uniform(0.3, 3.5))
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            state = read_state(world.state)
+            phases.add(state.phase)
+            seen.add(fresh(world.device))
+            assert not state.quarantine
+            if state.phase == "idle" and state.runs and state.runs.sha256 == wanted.sha256:
+                serial += 1
+                wanted = old if wanted is new else new  # told the other way round, it goes back
+                publish(world, serial, wanted, None)
+        with running(world) as process:
+            process.wait(120)
+            assert process.returncode == 0
+        time.sleep(0.5)
+    assert application.failed == []
+    assert application.served <= {"1.0.0", "2.0.0"}
+    assert seen <= {"1.0.0", "2.0.0"}
+    assert len(phases) > 3, phases
+    state = read_state(world.state)
+    assert state.phase == "idle"
+    assert state.serial == serial
+    assert state.runs is not None
+    assert state.runs.sha256 == wanted.sha256
+    assert fresh(world.device) == wanted.version
+    assert not list((world.device / "download").iterdir())
+    shutil.rmtree(tmp_path / "published")
