@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -66,7 +67,7 @@ class Application:
             self.served.add(self.serving.version)
             self.requests += 1
 
-    def __enter__(self) -> "Application":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
