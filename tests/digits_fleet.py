@@ -33,6 +33,7 @@ from covey_io.device_keys import Keys
 from covey_models import carried
 from covey_models.export import to_onnx
 from covey_models.model import Model
+from covey_models.observing import count
 from covey_models.training import initial, load
 from covey_models.zoo.digits import MODEL
 from covey_simulations.data import digits
@@ -73,7 +74,7 @@ GRADIENT = Gradient(
 )
 VALIDATE = Validate(64)
 STATISTICS = Statistics(64)
-CALIBRATE = Calibrate((Observed(0, 1.0), Observed(1, 4.0)), 64)
+CALIBRATE = Calibrate((Observed(0, 1.0), Observed(1, 4.0)), count(MODEL.build(), MODEL.input_shape), 64)
 COMPARE = Compare(64, ("odd", "even"))
 HEALTH = Health("digits-2", "ab" * 32, 3)
 

@@ -65,6 +65,8 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         model: What it trains.
         data: Where its examples are.
         state: The folder of its keys, claims and budget.
+        group: Which of the fleet's groups of devices it belongs to, as "outdoor"; empty for none. A release's
+            gate looks at groups one by one, in sums over all devices.
         counter: A file on another storage, such as a second card, that shows if the state was put back.
         unprotected: Lets it answer plans without masks, noise or a policy, for experiments.
         pad_seconds: The time of answers to single-example queries is a multiple of this.
@@ -78,6 +80,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     model: ModelChoice
     data: DataTable
     state: str = "/var/lib/covey"
+    group: Annotated[str, msgspec.Meta(pattern=r"\A([a-z0-9][a-z0-9-]{0,62})?\Z")] = ""
     counter: str = ""
     unprotected: bool = False
     pad_seconds: Seconds = 5.0

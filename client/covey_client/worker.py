@@ -8,6 +8,7 @@ no use for keys, budget or network.
 import os
 import secrets
 import sys
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,7 @@ from covey_client.configuration import DeviceFile, read
 from covey_client.data_folder import data_of
 from covey_client.in_process import InProcess
 from covey_client.owner_log import to_log
+from covey_client.update_outcome import read_outcome
 from covey_client.working import Go, Prepare, Ready, Refused
 from covey_models.registry import find, from_file
 from covey_strategies.queries.device import Device
@@ -33,7 +35,15 @@ def device_of(file: DeviceFile) -> Device:
     """
     model = find(file.model.name) if file.model.name else from_file(Path(file.model.file))
     data = data_of(file.data, model.classes, Path(file.state), to_log, "device.toml")
-    return Device(Path(file.data.path).stem, model, data, secrets.randbits(62), to_log)
+    return Device(
+        Path(file.data.path).stem,
+        model,
+        data,
+        secrets.randbits(62),
+        to_log,
+        outcome=partial(read_outcome, Path(file.state)),
+        group=file.group,
+    )
 
 
 def serve(file: DeviceFile, questions: BinaryIO, answers: BinaryIO) -> None:

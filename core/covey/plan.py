@@ -135,11 +135,14 @@ class Calibrate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ca
 
     Attributes:
         points: The places.
+        of: How many places the server's network has: a device whose network has another number counts
+            something else.
         examples_cap: Public constant. Unit device: a device's weight is min(examples / cap, 1). Unit example:
             a device uses at most its first so many.
     """
 
     points: Annotated[tuple[Observed, ...], msgspec.Meta(min_length=1, max_length=MOST_POINTS)]
+    of: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     examples_cap: Count
 
 

@@ -8,14 +8,14 @@ from typing import Final
 import msgspec
 from torch import nn
 
-from covey.arrays import Parameters
+from covey.arrays import Parameters, digest
 from covey.errors import StateError
 from covey.examples import Standardise
 from covey.plan import Calibrate, Observed, Task
 from covey_io import durable
 from covey_models import ranges
 from covey_models.model import Model
-from covey_models.observing import public_scales
+from covey_models.observing import count, public_scales
 from covey_models.quantise_points import points_of, without_point
 from covey_server.settings import FederationFile
 from covey_strategies.private_sum import PrivateSum
@@ -32,6 +32,7 @@ class Ranges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What was found, as kept in the run's folder: a run that goes on does not ask again.
 
     Attributes:
+        model: Digest of the parameters that were asked about.
         tensors: Smallest and largest value by name of the ONNX tensor.
         lost: Tensors of which noise left too little on a side; there the public scale stands.
         left_out: Tensors that devices cannot be asked about: nodes around them stay in float32.
@@ -40,6 +41,7 @@ class Ranges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         devices: In the sum.
     """
 
+    model: str
     tensors: dict[str, tuple[float, float]]
     lost: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -78,15 +80,25 @@ class Trained:
 
 
 def private_ranges(ask: Ask, file: FederationFile, trained: Trained, folder: Path) -> Ranges:
-    """Ask the devices, once in a run.
+    """Ask the devices, once about a model.
+
+    Where a checkpoint was lost, rounds are run again and end, with other noise, in another model.
 
     Raises:
         RoundAborted: Too few devices.
         StateError: What was kept is damaged.
     """
     path = folder / FILE
+    kept = _kept(path)
+    if kept is None or kept.model != digest(trained.parameters):
+        kept = _asked(ask, file, trained)
+        durable.replace(path, msgspec.json.encode(kept))
+    return kept
+
+
+def _kept(path: Path) -> Ranges | None:
     if not path.exists():
-        durable.replace(path, msgspec.json.encode(_asked(ask, file, trained)))
+        return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=Ranges)
     except msgspec.MsgspecError as error:
@@ -98,13 +110,15 @@ def _asked(ask: Ask, file: FederationFile, trained: Trained) -> Ranges:
     points = points_of(trained.network, trained.fp32, shape)
     places = sorted({point.index for point in points})
     scales = public_scales(trained.network, shape, places, file.seed)
-    task = Calibrate(tuple(map(Observed, places, scales)), file.federation.examples_cap)
+    of = count(trained.network, shape)
+    task = Calibrate(tuple(map(Observed, places, scales)), of, file.federation.examples_cap)
     collected = ask(task, trained.parameters, trained.preprocessing)
     summed = calibrate.read(task, file.privacy.unit, collected.sums, collected.deviation)
     found = dict(zip(places, _read(summed, scales), strict=True))
     drowned = ranges.lost(summed.histograms, summed.deviation, summed.examples).tolist()
     lost = {place for place, sides in zip(places, drowned, strict=True) if any(sides)}
     return Ranges(
+        model=digest(trained.parameters),
         tensors={point.tensor: found[point.index] for point in points},
         lost=tuple(point.tensor for point in points if point.index in lost),
         left_out=without_point(trained.fp32, points),

@@ -83,6 +83,7 @@ def test_what_is_not_marked_as_an_example_holds_without_it() -> None:
 def test_an_example_that_is_marked_is_none_by_chance() -> None:
     assert marked() == {
         "counter",
+        "group",
         "model.file",
         "data.csv.channels",
         "data.csv.label",

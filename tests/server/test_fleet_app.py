@@ -139,8 +139,10 @@ class Fleet:
         return [each.journal.budget for each in self.participants.values()]
 
 
-def federation_file(folder: Path, privacy: dict[str, Any], **federation: Any) -> None:
-    table = {"name": "pilot", "model": {"name": "digits"}, "privacy": privacy}
+def federation_file(
+    folder: Path, privacy: dict[str, Any], tables: dict[str, Any] | None = None, **federation: Any
+) -> None:
+    table = {"name": "pilot", "model": {"name": "digits"}, "privacy": privacy} | (tables or {})
     settings = {"rounds": 1, "minimum_devices": 9, "examples_cap": 64, "round_timeout": 5.0} | federation
     (folder / "federation.toml").write_bytes(msgspec.toml.encode(table | {"federation": settings}))
 
@@ -496,3 +498,24 @@ def test_a_revocation_takes_effect_at_the_next_plan(tmp_path: Path, monkeypatch:
     assert set(settled[count:]) == {11}
     serials = {node: each.claims.least_serial for node, each in fleet.participants.items()}
     assert serials == {2: 1} | dict.fromkeys(range(3, 14), 2)  # who is left answers no older roster again
+
+
+class TestAllKinds:
+    """A fleet that is asked everything there is: to train, for ranges, to compare, how a rollout goes."""
+
+    def test_an_audit_finds_nothing_and_its_policy_reads_well(self, all_kinds: AllKinds) -> None:
+        assert [kind for kind in all_kinds.asked if kind != "train"] == [
+            *("statistics", "validate", "calibrate", "compare", "health"),
+        ]
+        given = Given(
+            policy=all_kinds.operator / "policy",
+            reviewers=(REVIEWER.verifier.vkey,),
+            enrolment=public_of(ENROLMENT).hex(),
+            witnessed=str(all_kinds.operator.parent / "witness"),
+        )
+        for name in ("pilot", "pilot-health"):
+            audited = examine(all_kinds.runs / name, given)
+            assert [each.code for each in audited.findings if each.severity != "note"] == [], name
+
+    def test_what_each_sum_cost_is_in_the_audit(self, all_kinds: AllKinds) -> None:
+        pass

@@ -135,8 +135,9 @@ class Drafted:
 def _around_release(file: FederationFile, model: Model) -> Iterator[tuple[Task, Parameters]]:
     """What is asked once training is done."""
     if file.release.calibration == "private":
-        places = range(count(model.build(), model.input_shape))
-        task = Calibrate(tuple(Observed(each, 1.0) for each in places), file.federation.examples_cap)
+        of = count(model.build(), model.input_shape)
+        places = tuple(Observed(each, 1.0) for each in range(of))
+        task = Calibrate(places, of, file.federation.examples_cap)
         yield task, initial(model, 0)
     if file.release.gate:
         yield compare_task(file), {}

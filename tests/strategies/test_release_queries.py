@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from covey import encode
 from covey.arrays import Parameters, digest
 from covey.errors import PackageError, PlanRefused
-from covey.plan import Compare, Health, Plan, Task, Unit
+from covey.plan import Compare, Health, Observed, Plan, Task, Unit
 from covey.rollout.outcome import Outcome
 from covey.stream import Stream
 from covey_models import carried, ranges
@@ -87,6 +87,14 @@ def test_the_largest_input_lies_in_the_bin_that_is_counted() -> None:
     largest = device.data.train.x.max()
     (place,) = ranges.bins(np.array([largest]), CALIBRATE.points[0].scale)
     assert counts[0, 0].argmax() == place
+
+
+@pytest.mark.parametrize("changes", [{"of": 5}, {"points": (Observed(99, 1.0),)}])
+def test_places_in_another_network_are_refused(changes: dict[str, Any]) -> None:
+    task = msgspec.structs.replace(CALIBRATE, **changes)
+    plan, parameters = asked(task, "device")
+    with pytest.raises(PlanRefused, match="places in the network"):
+        answer(plan, parameters, first(), Stream(bytes(32)))
 
 
 # -- two models side by side

@@ -74,6 +74,8 @@ def _check_carried(plan: Plan, parameters: Parameters, device: Device) -> None:
         case _:
             if arrays.layout_of(parameters) != arrays.layout_of(parameters_of(device.network)):
                 raise PlanRefused(f"the parameters do not fit {device.model.name}")
+    if isinstance(plan.task, Calibrate):
+        calibrate.check(plan.task, device)
 
 
 def shapes(plan: Plan, parameters: Parameters, model: Model) -> dict[str, Shape]:

@@ -13,13 +13,25 @@ from numpy.typing import NDArray
 
 from covey.arrays import Parameters
 from covey.encode import Shape, Vectors
+from covey.errors import PlanRefused
 from covey.plan import Calibrate, Plan, Unit
 from covey_models import ranges
-from covey_models.observing import extremes
+from covey_models.observing import count, extremes
 from covey_models.training import load
 from covey_strategies.queries.device import Device, scaled_inputs
 
 BATCH = 64  # bounds memory, changes no result
+
+
+def check(task: Calibrate, device: Device) -> None:
+    """Refuse places in another network than this device's.
+
+    Raises:
+        PlanRefused: Depends on the plan alone.
+    """
+    have = count(device.network, device.model.input_shape)
+    if task.of != have or max(each.point for each in task.points) >= have:
+        raise PlanRefused(f"the plan counts {task.of} places in the network, this device's has {have}")
 
 
 def shapes(task: Calibrate) -> dict[str, Shape]:
