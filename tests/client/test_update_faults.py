@@ -246,7 +246,7 @@ class TestDisks:
             part.write_bytes(b"half")
             raise OSError(28, os.strerror(28), str(part))
 
-        world.source.fetch = full  # type: ignore[method-assign]
+        world.source.fetch = full  # type: ignore[method-assign, assignment]
         updater.round()
         assert "No space left on device" in updater.state.why
         assert not list((world.device / "download").iterdir())
