@@ -94,6 +94,7 @@ def plan(
       [[rings]]
       name = "lab"
       devices = ["pi-00", "pi-01"]
+      minimum_reports = 0            # on trust: opens the next unless surely bad; for health with noise
       [[rings]]
       name = "all"
       percent = 100
