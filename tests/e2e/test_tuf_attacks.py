@@ -237,9 +237,12 @@ class TestMixAndMatch:
         (path,) = [p for p in (world.repo / "targets/models").rglob("*2.0.covey") if p.is_file()]
         for content in (ARCHIVE[:-1], ARCHIVE[:-1] + b"!", EVIL, b""):
             path.write_bytes(content)
-            with asking(world) as device, pytest.raises(SourceRefused):
-                device.fetch(image, part, lambda *_: None)
-            assert not part.exists()
+            for beginning in (None, ARCHIVE[:100], b"other", content):
+                if beginning is not None:
+                    part.write_bytes(beginning)
+                with asking(world) as device, pytest.raises(SourceRefused):
+                    device.fetch(image, part, lambda *_: None)
+                assert not part.exists()
         path.write_bytes(ARCHIVE)
         with asking(world) as device:
             device.fetch(image, part, lambda *_: None)
