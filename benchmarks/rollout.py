@@ -9,8 +9,8 @@ ends within two hours more; some fail, one of a hundred is never heard of. Healt
 wants it, and has the noise of a private sum. No file is written, and no time passes: `simulated_hours` is the
 rollout's own.
 
-A rollout detects a bad release by stopping ("aborted") or, where few devices leave it uncertain, by pausing
-for people ("paused"); `hours_to_detect` counts from the first ring's opening, `hours_in_ring` from that of
+A rollout detects a bad release by stopping ("rolled-back") or, where few devices leave it uncertain, by
+pausing for people ("paused"); `hours_to_detect` counts from the first ring's opening, `hours_in_ring` from that of
 the last one that was opened. `affected` are devices on which the release was tried, `failed` those on which
 it failed by then.
 """
@@ -192,7 +192,7 @@ def measured(size: int, scenario: Scenario, seed: int) -> dict[str, object]:
     devices = Devices(ring, scenario.failing, np.random.default_rng(seed))
     state, now, asked = roll(of, devices, scenario, seed + 1)
     reported = devices.reported(state.opened_at, now)
-    stopped = state.state in {"aborted", "paused"}
+    stopped = state.state in {"rolled-back", "paused"}
     return {
         "benchmark": "rollout",
         "scenario": scenario.name,

@@ -11,7 +11,6 @@ from covey.errors import InputError
 from covey_io import settings
 from covey_server import summary
 from covey_server.run_folder import RunFolder
-from covey_server.summary import Summary
 from covey_simulations import beside
 from covey_simulations.closing import closing_lines
 from covey_simulations.rollout.stage import is_over, roll_out
@@ -58,16 +57,14 @@ class Demo:
             carry_out(second, console, compared, self._again)
         found = summary.read(private / "summary.json")
         say(console, "rollout")
-        rolled = self._rolled_out(found, console)
+        rolled = self._rolled_out(console)
         say(console, "audit")
         audited = audit_lines(private)
         say(console, *closing_lines(found, RunFolder(private), compared, rolled, audited))
 
-    def _rolled_out(self, found: Summary, console: Console) -> tuple[str, ...]:
+    def _rolled_out(self, console: Console) -> tuple[str, ...]:
         try:
-            return roll_out(
-                found, RunFolder.open(self.runs / PRIVATE), lambda line: say(console, f"  {line}")
-            )
+            return roll_out(RunFolder.open(self.runs / PRIVATE), lambda line: say(console, f"  {line}"))
         except KeyboardInterrupt:
             raise Stopped("stopped", hint=self._again) from None
 

@@ -168,8 +168,8 @@ def test_a_bad_release_stops_by_itself(fleet: Fleet) -> None:
     time.sleep(1.1)
     fleet.run("tick", "--health", fleet.health((2, 0)))
     told = fleet.json("tick", "--health", fleet.health((2, 0), (1, 7)))
-    assert told["state"] == "aborted"
-    assert (fleet.told.state, fleet.decisions[-1].action) == ("aborted", "stop")
+    assert told["state"] == "rolled-back"
+    assert (fleet.told.state, fleet.decisions[-1].action) == ("rolled-back", "stop")
 
 
 def test_a_start_wants_everybody_who_must_approve(fleet: Fleet) -> None:

@@ -293,7 +293,7 @@ def test_health_is_asked_for_when_it_is_due_and_opens_rings(office: Office) -> N
     assert office.desk().tick(fleet)[0].opened == 2
     office.now += HOUR
     stopped, due = office.desk().tick(fleet)
-    assert (stopped.state, due, fleet.opened) == ("aborted", False, [1, 2])
+    assert (stopped.state, due, fleet.opened) == ("rolled-back", False, [1, 2])
     assert office.desk().tick(fleet)[1] is False
 
 

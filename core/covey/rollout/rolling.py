@@ -2,7 +2,8 @@
 
     start ──► running ──► running      health is good: the next ring opens, its own clock begins
                       ──► complete     likewise, after the last ring
-                      ──► aborted      too many failed: it stops by itself
+                      ──► rolled-back  too many failed: it stops by itself, and all return to the fallback
+                      ──► aborted      likewise, where the plan names nothing to return to
                       ──► paused       by a person, or by itself when it looks bad and that is not certain;
                                        a person may resume it: the newest ring soaks anew
     running, paused, complete ──► aborted                 by a person: nobody begins, nothing is taken back
@@ -165,7 +166,8 @@ def _follow(state: Rollout, now: int, verdict: Verdict) -> Stepped:
         case Wait():
             return state, ()
         case Stop():
-            return _decided(msgspec.structs.replace(state, state="aborted"), now, "stop", verdict.because)
+            back: State = "aborted" if state.planned.fallback is None else "rolled-back"
+            return _decided(msgspec.structs.replace(state, state=back), now, "stop", verdict.because)
         case Advance():
             return _advanced(state, now, verdict)
         case _ as never:

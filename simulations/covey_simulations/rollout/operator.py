@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from covey.arrays import digest
+from covey.errors import StateError
 from covey.ledger.note import Ed25519Signer, signed
-from covey.package.archive import unpack
+from covey.package.archive import pack, unpack
 from covey.package.contents import read
+from covey.package.verify import sign_package
 from covey.plan import Health as HealthTask
 from covey.rollout import plan as plans
 from covey.rollout.health import RingHealth
@@ -16,14 +19,17 @@ from covey.rollout.plan import Image, Limits, Ring, RolloutPlan
 from covey.rollout.published import MODELS, POLICY, ROSTER
 from covey.rollout.rings import sizes
 from covey_io.tuf_metadata import Signer
-from covey_server import tuf_ceremony, tuf_repository
+from covey_server import ledgers, tuf_ceremony, tuf_repository
 from covey_server.book import RunBook
 from covey_server.fleet_keys import make_release_keys
-from covey_server.ledgers import opened
+from covey_server.release import release_keys
+from covey_server.release_building import build
+from covey_server.release_run import Wanted
 from covey_server.rollout_approvals import Approved
 from covey_server.rollout_desk import RolloutDesk
 from covey_server.rollout_ledger import LedgerOfDecisions
 from covey_server.rollout_store import RolloutFolder
+from covey_server.rollout_tuf import TufPublisher
 from covey_server.tuf_roles import ONLINE, ROOT, ROOT_KEYS, TARGETS, Holders, public_key, signers_in
 from covey_simulations.roles import run_keys
 from covey_simulations.world import World
@@ -71,6 +77,18 @@ class Operation:
         people = {POLICY: single[TARGETS], ROSTER: single[TARGETS]}
         tuf_ceremony.init(self.repository, {ROOT: roots, **people, **single}, self._signers)
 
+    def release(self, version: str) -> bytes:
+        """The run's model as a release: with its provenance, signed, and in the ledger before it is shown."""
+        keys, folder = release_keys(self.world.folder.path / "keys"), self.world.folder
+        archive = pack(sign_package(unpack(build(folder.path, Wanted(version=version))), keys.private))
+        operator, state = self.world.fleet.operator, folder.latest()
+        if state is None or operator.policy is None:
+            raise StateError(f"{folder.path} was not trained under a policy", hint="begin anew: covey demo")
+        with ledgers.opened(folder.ledger, self.world.fleet.log) as ledger:
+            book = RunBook(folder.run, ledger, operator)
+            book.release_model(digest(state.parameters), archive, operator.policy.sha256)
+        return archive
+
     def publish(self, archive: bytes, generation: int) -> Image:
         """Publish a release; no device installs it before an instruction names it."""
         manifest = read(unpack(archive)).manifest
@@ -106,9 +124,13 @@ class Operation:
 
     def desk(self) -> RolloutDesk:
         """Carries a rollout on."""
-        publisher = tuf_repository.OnlinePublisher(self.repository, self.folder / "keys")
+        publisher = TufPublisher(self.repository, self.folder / "keys")
         return RolloutDesk(
-            RolloutFolder(self.folder / "rollouts"), self._decisions, publisher, lambda: int(time.time())
+            RolloutFolder(self.folder / "rollouts"),
+            self._decisions,
+            publisher,
+            lambda: int(time.time()),
+            publisher.check,
         )
 
     @property
@@ -132,10 +154,10 @@ class FleetHealth:
     world: World
     tokens: tuple[str, ...]
 
-    def ask(self, plan: RolloutPlan, opened_rings: int) -> tuple[RingHealth, ...]:
+    def ask(self, plan: RolloutPlan, opened: int) -> tuple[RingHealth, ...]:
         """One private sum, entered in the run's ledger under the rollout's name."""
-        world, task = self.world, HealthTask(plan.rollout, plan.image.sha256, opened_rings)
-        with opened(world.folder.ledger, world.fleet.log) as ledger:
+        world, task = self.world, HealthTask(plan.rollout, plan.image.sha256, opened)
+        with ledgers.opened(world.folder.ledger, world.fleet.log) as ledger:
             book = RunBook(plan.rollout, ledger, world.fleet.operator)
             book.begin()
             asking = self._asking(plan.rollout, book)

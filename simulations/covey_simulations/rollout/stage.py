@@ -19,7 +19,6 @@ from covey_client.update_outcome import read_outcome
 from covey_io import durable
 from covey_server.release import release_keys
 from covey_server.run_folder import RunFolder
-from covey_server.summary import Summary
 from covey_simulations.rollout.broken import broken
 from covey_simulations.rollout.devices import Updated, running
 from covey_simulations.rollout.operator import SECONDS, FleetHealth, Operation
@@ -29,6 +28,7 @@ from covey_simulations.world import World, finished
 FOLDER: Final = "rollout"
 OUTCOME: Final = "outcome.json"
 """What the rollouts came to, in lines; written last."""
+GOOD, BAD = "1.0.0", "1.1.0"
 CANARIES: Final = 10
 """Devices in the first ring: as many as hide one another in a sum."""
 AT_ONCE: Final = 2
@@ -68,12 +68,11 @@ class Stage:
         return tuple(each.token for each in self.devices)
 
 
-def roll_out(found: Summary, folder: RunFolder, say: Say) -> tuple[str, ...]:
-    """Publish a run's package, roll it out, and try a bad one.
+def roll_out(folder: RunFolder, say: Say) -> tuple[str, ...]:
+    """Release what a run has trained, roll it out, and try a bad one.
 
     Args:
-        found: What the run came to.
-        folder: Its folder.
+        folder: The finished run's.
         say: Takes one line for whoever watches.
 
     Returns:
@@ -90,8 +89,9 @@ def roll_out(found: Summary, folder: RunFolder, say: Say) -> tuple[str, ...]:
     devices = tuple(_made(world, operation))
     with served(operation.repository) as fetched:
         stage = Stage(operation, devices, fetched, say)
-        good = _good(stage, Path(found.package).read_bytes())
-        lines = [*_told_of_good(stage, good), *_bad(stage, Path(found.package).read_bytes(), good)]
+        archive = operation.release(GOOD)
+        good = _good(stage, archive)
+        lines = [*_told_of_good(stage, good), *_bad(stage, archive, good)]
     told = (*lines, f"in {time.monotonic() - started:.0f} s, over loopback HTTP")
     durable.replace(operation.folder / OUTCOME, msgspec.json.encode(told) + b"\n")
     return told
@@ -113,7 +113,7 @@ def _made(world: World, operation: Operation) -> Iterator[Updated]:
 def _good(stage: Stage, archive: bytes) -> Image:
     image = stage.operation.publish(archive, generation=1)
     everybody = (Ring(name="all", share=BUCKETS, soak_seconds=SECONDS),)
-    stage.say(f"release {image.version} to all {len(stage.devices)} devices")
+    stage.say(f"{image.name} {image.version} to all {len(stage.devices)} devices")
     stage.operation.desk().start(stage.operation.approved(image, None, everybody))
     stage.everybody_asks()
     stage.operation.desk().act(
@@ -123,20 +123,20 @@ def _good(stage: Stage, archive: bytes) -> Image:
 
 
 def _told_of_good(stage: Stage, good: Image) -> Iterator[str]:
-    there = running(stage.devices, good.version)
-    yield f"{good.version}: {there} of {len(stage.devices)} devices serve it (self-test, trial, commit)"
+    there, all_ = running(stage.devices, good.version), len(stage.devices)
+    yield f"{good.name} {good.version}: {there} of {all_} devices serve it (self-test, trial, commit)"
 
 
 def _bad(stage: Stage, archive: bytes, good: Image) -> Iterator[str]:
     """The rollout of a release that no self-test passes."""
     operation, keys = stage.operation, release_keys(stage.operation.world.folder.path / "keys")
     model, seed = operation.world.model, operation.world.file.seed
-    bad = operation.publish(broken(archive, model, f"{good.version}-bad", keys.private, seed), generation=2)
+    bad = operation.publish(broken(archive, model, BAD, keys.private, seed), generation=2)
     rings = (
         Ring(name="canary", share=0, members=stage.tokens[:CANARIES], soak_seconds=SECONDS),
         Ring(name="all", share=BUCKETS, soak_seconds=SECONDS),
     )
-    stage.say(f"release {bad.version}, deliberately bad, to {CANARIES} canaries")
+    stage.say(f"{bad.name} {bad.version}, deliberately bad, to {CANARIES} canaries")
     operation.desk().start(operation.approved(bad, good, rings))
     stage.everybody_asks()
     state = _watched(stage)
@@ -166,7 +166,7 @@ def _told_of_bad(stage: Stage, state: Rollout, bad: Image, good: Image) -> Itera
     failed = sum(each.result == "failed" for each in of_it)
     served_by = running(stage.devices, good.version)
     sent = stage.fetched.archives(bad.sha256)
-    yield f"{bad.version}: {failed} of {CANARIES} canaries refused it at their self-test and quarantined it"
+    yield f"{bad.name} {bad.version}: {failed} of {CANARIES} canaries refused it (self-test, quarantine)"
     yield f"health, a private sum: {_counts(state)}"
     yield f"{state.state}: {state.decisions[-1].reason}" if state.decisions else state.state
     yield f"{sent} devices ever fetched it; all {served_by} serve {good.version}"

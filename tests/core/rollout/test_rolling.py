@@ -93,10 +93,15 @@ def test_good_health_opens_ring_after_ring_and_completes() -> None:
 def test_bad_health_stops_it_by_itself() -> None:
     state, effects = heard(started(), BAD, after=60)
     entry, instruction = told(effects)
-    assert (entry.action, instruction.state, instruction.opened) == ("stop", "aborted", 1)
+    assert (entry.action, instruction.state, instruction.opened) == ("stop", "rolled-back", 1)
     assert "above the limit" in entry.reason
     assert heard(state, GOOD) == (msgspec.structs.replace(state, health=(GOOD,)), ())
     assert step(state, Tick(NOW + 99 * HOUR)) == (state, ())
+
+
+def test_where_nothing_is_there_to_return_to_it_is_aborted() -> None:
+    state, effects = heard(started(fallback=None), BAD, after=60)
+    assert (told(effects)[0].action, state.state) == ("stop", "aborted")
 
 
 def test_it_pauses_by_itself_when_it_looks_bad_and_that_is_not_certain() -> None:
@@ -168,7 +173,7 @@ def test_silent_devices_are_judged_as_of_when_they_were_asked() -> None:
     late = HealthCame(NOW + 9 * HOUR, (half,), taken=NOW + HOUR // 2)
     assert step(state, late)[1] == ()
     stopped, effects = step(state, HealthCame(NOW + 9 * HOUR, (half,)))
-    assert stopped.state == "aborted"
+    assert stopped.state == "rolled-back"
     assert told(effects)[0].time == NOW + 9 * HOUR
     from_before = HealthCame(NOW + 9 * HOUR, (half,), taken=NOW - 1)
     with pytest.raises(ProtocolError, match="from before"):
