@@ -10,9 +10,9 @@ wants it, and has the noise of a private sum. No file is written, and no time pa
 rollout's own.
 
 A rollout detects a bad release by stopping ("rolled-back") or, where few devices leave it uncertain, by
-pausing for people ("paused"); `hours_to_detect` counts from the first ring's opening, `hours_in_ring` from that of
-the last one that was opened. `affected` are devices on which the release was tried, `failed` those on which
-it failed by then.
+pausing for people ("paused"). `hours_to_detect` counts from the first ring's opening, `hours_in_ring` from
+that of the last one that was opened. `affected` are devices on which the release was tried, `failed` those on
+which it failed by then.
 """
 
 import argparse

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,11 +23,13 @@ from covey.package.archive import unpack
 from covey.package.contents import Contents, Variant
 from covey.package.names import GOLDEN_OUTPUTS
 from covey.package.verify import Package, verify
-from covey_client.inference import Choice, Classifier
 from covey_client.self_test_record import Record, archive_sha256, read_record, remove_record, write_record
 from covey_io import durable
 from covey_io.lock import held
 from covey_io.packages import read_key, read_package
+
+if TYPE_CHECKING:
+    from covey_client.inference import Choice, Classifier
 
 CURRENT = "current"
 TRUSTED = "trusted.pub.pem"
@@ -121,7 +123,7 @@ def trusted_key(device_folder: Path) -> bytes:
     return read_key(path)
 
 
-def choice(device_folder: Path) -> Choice:
+def choice(device_folder: Path) -> "Choice":
     """Which model of the package in use its self-test has chosen; "auto" if nobody has measured.
 
     Raises:
@@ -140,11 +142,13 @@ def self_test(package: Contents) -> None:
     Raises:
         PackageError: A model does not run, or a logit is further from its golden value than `TOLERANCE`.
     """
+    from covey_client.inference import Classifier  # noqa: PLC0415 - the updater has no memory for it
+
     for variant in package.variants:
         check_golden(package, Classifier(package, variant))
 
 
-def check_golden(package: Contents, classifier: Classifier) -> None:
+def check_golden(package: Contents, classifier: "Classifier") -> None:
     """Run the golden inputs through one model.
 
     Raises:

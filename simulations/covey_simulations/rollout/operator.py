@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from covey.arrays import digest
 from covey.errors import StateError
 from covey.ledger.note import Ed25519Signer, signed
 from covey.package.archive import pack, unpack
 from covey.package.contents import read
+from covey.package.provenance import read_provenance
 from covey.package.verify import sign_package
 from covey.plan import Health as HealthTask
 from covey.rollout import plan as plans
@@ -81,12 +81,12 @@ class Operation:
         """The run's model as a release: with its provenance, signed, and in the ledger before it is shown."""
         keys, folder = release_keys(self.world.folder.path / "keys"), self.world.folder
         archive = pack(sign_package(unpack(build(folder.path, Wanted(version=version))), keys.private))
-        operator, state = self.world.fleet.operator, folder.latest()
-        if state is None or operator.policy is None:
-            raise StateError(f"{folder.path} was not trained under a policy", hint="begin anew: covey demo")
+        found = read_provenance(read(unpack(archive)))
+        if found is None:
+            raise StateError(f"{folder.path} has no provenance", hint="begin anew: covey demo")
         with ledgers.opened(folder.ledger, self.world.fleet.log) as ledger:
-            book = RunBook(folder.run, ledger, operator)
-            book.release_model(digest(state.parameters), archive, operator.policy.sha256)
+            book = RunBook(folder.run, ledger, self.world.fleet.operator)
+            book.release_model(found.record.model, archive, found.record.policy)
         return archive
 
     def publish(self, archive: bytes, generation: int) -> Image:
