@@ -200,7 +200,7 @@ def test_the_updaters_process_is_small_and_imports_nothing_heavy(here: Device) -
     assert done.returncode == 0, done.stderr
     ended, peak = done.stdout.split()
     assert int(ended) == AT_REST
-    assert int(peak) / 1024 <= 120
+    assert int(peak) / 1024 <= 80
     outcome = read_outcome(here.state)
     assert outcome is not None
     assert outcome.result == "succeeded"
