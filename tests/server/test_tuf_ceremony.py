@@ -145,6 +145,16 @@ class TestRotate:
         assert tuf_ceremony.sign(world.repo, world.signers("root-2", *ONLINE)).published
         assert world.device().check()
 
+    def test_a_root_needs_two_of_the_old_even_if_the_new_suffice(self, world: World) -> None:
+        new = new_signer("root-1")
+        old = world.keys["root-1"].public_key
+        signers = [new, world.keys["root-2"], *world.online]
+        found = tuf_ceremony.rotate(world.repo, {"root": new.public_key}, signers, old=old, now=world.now)
+        (waiting,) = found.waiting
+        assert waiting.startswith("root: 1 more of root-1")
+        assert not (world.repo / "metadata/2.root.json").exists()
+        assert tuf_ceremony.sign(world.repo, world.signers("root-3", *ONLINE), now=world.now).published
+
     def test_which_key_goes(self, world: World) -> None:
         new = new_signer("root-1")
         for old in (None, new.public_key):
