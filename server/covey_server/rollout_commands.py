@@ -12,6 +12,8 @@ from covey_server.rollout_options import AsJson, Reason, acted, print_json, say_
 
 if TYPE_CHECKING:
     from covey.rollout.plan import RolloutPlan
+    from covey.rollout.rolling_state import Rollout
+    from covey_server.rollout_asking import ServerHealth
     from covey_server.rollout_places import Places
 
 CONFIG = Path("/etc/covey/server.toml")
@@ -27,7 +29,7 @@ Example:
   covey rollout plan plan.toml -o plan.json           what people approve, and what is doubtful about it
   covey rollout approve plan.json --key anna.pem      one signature; again with the next person's key
   covey rollout start plan.approved                   the first ring opens
-  covey rollout tick --health health.json             from a timer: opens rings, or stops
+  covey rollout tick --ask federation.toml            from a timer: asks devices, opens rings, or stops
   covey rollout status
   covey rollout explain pi-07                         why a device runs what it runs
   covey rollout rollback --reason "wrong labels"      everybody returns to the older image
@@ -245,11 +247,23 @@ def tick(
         Path | None,
         typer.Option(metavar="FILE", help="What a health sum wrote: JSON, covey-rollout-health/1."),
     ] = None,
+    ask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FEDERATION.toml",
+            help="Ask the devices if health is due: a private sum, paid from the budget of this federation.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on: finish what was cut short, open the next ring or stop, renew what would expire.
 
-    Call it from a timer, every few minutes. Without --health nothing opens; it says when health is due.
+    Call it from a timer, every few minutes. With --ask it has the running server (covey serve) ask the
+    devices whenever health is due, as FEDERATION.toml's policy allows ([release] health_sums). Without --ask
+    and --health nothing opens; it says when health is due.
+
+    \b
+    covey rollout tick --ask federation.toml
 
     \b
     FILE: {"format": "covey-rollout-health/1", "rollout": "wrist-1.3", "time": 1800000000,
@@ -269,10 +283,27 @@ def tick(
     else:
         if health is not None:
             heard = read_health(health, standing.planned.rollout, places.expected(standing))
-        _, due = places.desk().tick(heard=heard)
+        asking = None if ask is None else _asking(context, places, ask, standing)
+        _, due = places.desk().tick(asking, heard=heard)
     _print_status(places, as_json=as_json)
     if due:
-        typer.echo("health is due: covey rollout tick --health FILE", err=True)
+        typer.echo("health is due: covey rollout tick --ask FEDERATION.toml", err=True)
+
+
+def _asking(
+    context: typer.Context, places: "Places", federation: Path, standing: "Rollout"
+) -> "ServerHealth":
+    """Asks the fleet through its server."""
+    from covey_server import server_file  # noqa: PLC0415 - as above
+    from covey_server.rollout_asking import ServerHealth  # noqa: PLC0415 - as above
+
+    return ServerHealth(
+        server_file.read(context.obj.server),
+        federation,
+        places.rollouts.path,
+        lambda: places.expected(standing),
+        lambda line: typer.echo(line, err=True),
+    )
 
 
 @rollout.command(short_help="Let nobody begin to install.")

@@ -8,6 +8,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
 from covey.errors import ConfigError
 from covey.gate import GateLimits
+from covey.package.manifest import ShortName
 from covey.plan import (
     MOST_RINGS,
     Compare,
@@ -216,7 +217,7 @@ class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         rings: How many rings its plan has.
     """
 
-    rollout: RunName
+    rollout: ShortName
     image: Digest
     rings: Annotated[int, msgspec.Meta(ge=1, le=MOST_RINGS)]
 
