@@ -17,8 +17,10 @@ from covey_client.owner_log import to_log
 from covey_client.update_place import place_of
 from covey_client.updater import Updater
 from covey_client.updates import AT_REST, FAILED, WAITS
+from covey_io.lock import held
 
 LOOK_SECONDS: Final = 1.0
+ONE: Final = "update-running.lock"
 
 
 def run(
@@ -54,8 +56,10 @@ def main() -> int:
     """Of the process."""
     try:
         file = read(Path(sys.argv[1]))
-        place = place_of(file, watch=lambda _, __: None, log=to_log)
-        return status_of(run(Updater(place), file.update.every_seconds))
+        updater = Updater(place_of(file, watch=lambda _, __: None, log=to_log))
+        busy = CoveyError("an updater of this device runs already", hint="it goes on by itself")
+        with held(Path(file.state) / ONE, busy):  # two would count a trial's seconds twice
+            return status_of(run(updater, file.update.every_seconds))
     except CoveyError as error:
         to_log(f"no update: {error}")
     except OSError as error:

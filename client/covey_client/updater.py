@@ -25,7 +25,7 @@ from covey.rollout.update_state import Release, State
 from covey.rollout.updating import due, step
 from covey_client import slots
 from covey_client.source import Offered, Source, SourceExpired, SourceRefused
-from covey_client.trial_counts import Count, boot_id, clock, read_counts
+from covey_client.trial_counts import Count, boot_id, clock, prune_counts, read_counts
 from covey_client.update_outcome import write_outcome
 from covey_client.update_steps import Steps, release_in
 from covey_client.update_store import LOCK, is_held, read_state, write_state
@@ -103,6 +103,7 @@ class Updater:
                 self._work()
             if self.state.phase == "idle":
                 self._feed(self._seen(0))
+                prune_counts(self._place.folder, self.state.runs.sha256 if self.state.runs else "")
         return self.state
 
     def watch(self) -> State:

@@ -17,13 +17,16 @@ from commands import invoked
 from covey.enrolment import read_admission
 from covey.errors import InputError
 from covey.rollout.plan import Image
+from covey_client import updates
 from covey_client.device_commands import device as app
 from covey_client.slots import install
 from covey_client.trial_serving import Serving
 from covey_client.update_outcome import read_outcome
+from covey_client.update_running import ONE
 from covey_client.update_source import VERSIONS, read_versions
 from covey_client.updates import AT_REST, FAILED, FIRST_FAILURE, WAITS, Updates
 from covey_io.device_enrolment import accept
+from covey_io.lock import held
 from made_fleet import device, keys_of, made
 from packages_fixture import inputs, keys, package
 from tuf_world import World as Repo
@@ -204,6 +207,15 @@ def test_the_updaters_process_is_small_and_imports_nothing_heavy(here: Device) -
     outcome = read_outcome(here.state)
     assert outcome is not None
     assert outcome.result == "succeeded"
+
+
+def test_a_second_updaters_process_leaves_the_device_to_the_first(here: Device) -> None:
+    config = here.config(here.repo.repo)
+    with held(here.state / ONE, None):
+        command = updates.command(config)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == FAILED
+    assert "an updater of this device runs already" in done.stderr
 
 
 class TestWhen:
