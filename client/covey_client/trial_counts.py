@@ -12,6 +12,7 @@ import hashlib
 import mmap
 import os
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -76,26 +77,33 @@ class Counts:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         os.write(self._file, _LAYOUT.pack(_MAGIC, bytes.fromhex(image), _boot(), 0, 0, 0))
         self._map = mmap.mmap(self._file, _LAYOUT.size)
+        self._guard = threading.Lock()  # a request may end while its model is let go
         self.served = self.errors = 0
 
     def busy(self, since_ns: int) -> None:
         """A request has begun, by `clock`; 0: none is on."""
-        _COUNT.pack_into(self._map, _BUSY, since_ns)
+        with self._guard:
+            self._put(_BUSY, since_ns)
 
     def count(self, *, failed: bool) -> None:
         """A request was answered, or failed."""
-        self.served += 1
-        self.errors += failed
-        _COUNT.pack_into(self._map, _SERVED, self.served)
-        if failed:
-            _COUNT.pack_into(self._map, _ERRORS, self.errors)
+        with self._guard:
+            self.served += 1
+            self.errors += failed
+            self._put(_SERVED, self.served)
+            self._put(_ERRORS, self.errors)
 
     def close(self) -> None:
-        """It is not served here any more; the file stays for the updater."""
+        """It is not served here any more; the file stays for the updater. What is told later is dropped."""
+        with self._guard:
+            if not self._map.closed:
+                self._put(_BUSY, 0)
+                self._map.close()
+                os.close(self._file)
+
+    def _put(self, where: int, number: int) -> None:
         if not self._map.closed:
-            self.busy(0)
-            self._map.close()
-            os.close(self._file)
+            _COUNT.pack_into(self._map, where, number)
 
 
 def clock() -> int:

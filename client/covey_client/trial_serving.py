@@ -264,10 +264,14 @@ class Serving:
         counts = self._counts(image)
         if counts is not None:
             counts.busy(clock())  # a process that dies while it loads the model has died of it
-        classifier = Classifier(package, record.variant if record and record.sha256 == image else "auto")
-        _answer(classifier, package.golden.inputs[:1])  # the first run is slower, and a request may not be
-        if counts is not None:
-            counts.busy(0)
+        try:
+            classifier = Classifier(package, record.variant if record and record.sha256 == image else "auto")
+            _answer(
+                classifier, package.golden.inputs[:1]
+            )  # the first run is slower, and a request may not be
+        finally:
+            if counts is not None:
+                counts.busy(0)
         return Loaded(image, classifier, counts)
 
     def _counts(self, image: str) -> Counts | None:

@@ -116,6 +116,9 @@ class TestCounts:
         assert found.busy_seconds > 0
         assert not found.died_busy
         counts.close()
+        counts.busy(1)  # a request that ends after its model was let go
+        counts.count(failed=True)
+        counts.close()
         (found,) = read_counts(tmp_path)
         assert (found.served, found.alive, found.died_busy) == (2, False, False)
 
