@@ -89,6 +89,7 @@ def proxied(program: str, host: ServingHost) -> Iterator[Proxy]:
     for old, new in (
         ("/etc/covey/operator", str(host.operator)),
         ("/var/lib/covey-server", str(host.state)),
+        ("/srv/covey-releases", str(host.folder / "releases")),
         ("127.0.0.1:9480", f"127.0.0.1:{host.port}"),
         ("127.0.0.1:9481", f"127.0.0.1:{host.enrolment}"),
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),

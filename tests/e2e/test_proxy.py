@@ -73,8 +73,24 @@ def test_a_federation_runs_through_nginx_and_control_is_refused(tmp_path: Path) 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("program", PROXIES)
-def test_only_fleet_health_and_enrolment_pass(tmp_path: Path, program: str) -> None:
+def test_only_fleet_releases_health_and_enrolment_pass(tmp_path: Path, program: str) -> None:
     with fronted(tmp_path, program) as (host, proxy):
+        site = host.folder / "releases"
+        for path in ("metadata/1.root.json", "targets/rollout/a.json", "staged/root.json", "secret.key"):
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_text("{}")
+        for path, status in (("metadata/1.root.json", 200), ("targets/rollout/a.json", 200)):
+            assert proxy.asked("GET", f"/releases/{path}") == status
+            assert proxy.asked("POST", f"/releases/{path}") != status
+        for path in (
+            "staged/root.json",
+            "secret.key",
+            "metadata/../secret.key",
+            "metadata/",
+            "",
+            "metadata/2",
+        ):
+            assert proxy.asked("GET", f"/releases/{path}") in {301, 308, 400, 403, 404}
         assert proxy.asked("GET", "/health") == 200
         assert proxy.asked("GET", "/enrol/ca") == 200
         assert proxy.asked("GET", f"/enrol/{'0' * 64}") == 404
