@@ -51,13 +51,20 @@ def settled(fleet: Pilot) -> list[int]:
     return [row["devices"] for row in rows if row["event"] == "settle"]
 
 
-def audited(fleet: Pilot) -> "subprocess.CompletedProcess[str]":
-    """What a reviewer is told."""
+def audited(fleet: Pilot, run: Path | None = None, *more: str) -> "subprocess.CompletedProcess[str]":
+    """What a reviewer is told.
+
+    Args:
+        fleet: Whose keys the reviewer has.
+        run: The run's folder; None for where `serve` puts it.
+        more: Options.
+    """
     covey = Path(sys.executable).with_name("covey")
     keys = fleet.folder / "keys"
     return subprocess.run(
         [
-            *(covey, "audit", fleet.folder / "runs/pilot", "--reviewer", keys / "reviewer/reviewer.vkey"),
+            *(str(covey), "audit", str(run or fleet.folder / "runs/pilot"), *more),
+            *("--reviewer", keys / "reviewer/reviewer.vkey"),
             *("--enrolment", keys / "operator/enrolment.pub", "--witnessed", keys / "witness"),
         ],
         capture_output=True,

@@ -6,15 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import pytest
 
+from asking_application import Application
 from covey.rollout.plan import Image
 from covey_client.trial_serving import Serving
 from covey_client.update_store import read_state
@@ -47,36 +46,6 @@ def running(world: World) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-class Application:
-    """Asks and asks, and notes who answered, and how long it took at most."""
-
-    def __init__(self, device: Path) -> None:
-        self.serving = Serving(device, look_seconds=0.05, log=lambda _: None)
-        self.served: set[str] = set()
-        self.requests = 0
-        self.failed: list[str] = []
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def _ask(self) -> None:
-        while not self._done.wait(0.002):
-            try:
-                self.serving.predict(X)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test fails of it
-                self.failed.append(repr(error))
-            self.served.add(self.serving.version)
-            self.requests += 1
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self.serving.close()
-
-
 def fresh(device: Path) -> str:
     """What an application that starts now is served."""
     with Serving(device, look_seconds=0, log=lambda _: None) as serving:
@@ -93,7 +62,7 @@ def test_it_serves_whenever_the_updater_is_killed_and_converges(tmp_path: Path) 
     new = world.source.add(package("2.0.0"), "2.0.0", 2)
     publish(world, 1, new, old)
     seen, phases, serial, wanted = set(), set(), 1, new
-    with Application(world.device) as application:
+    with Application(world.device, X) as application:
         for _ in range(KILLS):
             with running(world) as process:
                 time.sleep(chance.uniform(0.3, 3.5))
