@@ -87,7 +87,8 @@ def share(events: float, examples: float, deviation: float, z: float) -> Interva
     """The interval of one rate, in 0..1: Wilson's (see `covey.metrics.wilson`), widened for the noise.
 
     All p for which (events - p·examples)² ≤ z²·(n·p·(1 - p) + (1 + p²)·deviation²), with n the most examples
-    that the noise allows. Without noise it is Wilson's to the digit.
+    that the noise allows. Without noise it is Wilson's to the digit. Events that noise took below 0 or above
+    the examples count as that many: else the interval would be empty just where nothing is known for certain.
 
     Args:
         events: Noisy count of them.
@@ -99,6 +100,7 @@ def share(events: float, examples: float, deviation: float, z: float) -> Interva
     a = examples * examples + spread - noise
     if examples <= z * deviation or a <= 0:
         return Interval(_within(events / examples, 0.0) if examples > 0 else 0.0, 0.0, 1.0)
+    events = min(max(events, 0.0), examples)
     b, c = 2 * events * examples + spread, events * events - noise
     half = sqrt(max(b * b - 4 * a * c, 0.0))
     low, high = ((b + side * half) / (2 * a) for side in (-1, 1))

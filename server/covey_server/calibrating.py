@@ -50,6 +50,11 @@ class Ranges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     devices: int
 
     @property
+    def drowned(self) -> bool:
+        """Whether most ranges are public ones: those may cost points of accuracy."""
+        return 2 * len(self.lost) > len(self.tensors)
+
+    @property
     def words(self) -> str:
         """For the model card."""
         noise = f", noise of deviation {self.deviation:.3g} on each count" if self.deviation else ""

@@ -17,7 +17,7 @@ from covey_models.model import Model
 from covey_models.observing import probes
 from covey_models.quantise import METHODS, to_int8, to_int8_weights, to_int8_with
 from covey_models.training import load
-from covey_server.calibrating import Ask, Trained, private_ranges
+from covey_server.calibrating import Ask, Ranges, Trained, private_ranges
 from covey_server.coordinator import Federated
 from covey_server.gating import gate
 from covey_server.settings import FederationFile
@@ -90,6 +90,13 @@ def trained_of(model: Model, federated: Federated) -> Trained:
     return Trained(model, network, federated.parameters, federated.preprocessing, fp32)
 
 
+def _private(found: Ranges, fp32: bytes) -> tuple[bytes, str]:
+    """Where noise left too little of the ranges, int8 weights alone: those need none."""
+    if found.drowned:
+        return to_int8_weights(fp32), f"{METHODS['weights-only']} Noise drowned the ranges: {found.words}"
+    return to_int8_with(fp32, found.tensors), found.words
+
+
 def _int8(
     ask: Ask, file: FederationFile, trained: Trained, folder: Path, pooled: Pooled | None
 ) -> tuple[bytes | None, str]:
@@ -99,8 +106,7 @@ def _int8(
     told = METHODS[release.calibration]
     match release.calibration:
         case "private":
-            found = private_ranges(ask, file, trained, folder)
-            return to_int8_with(trained.fp32, found.tensors), found.words
+            return _private(private_ranges(ask, file, trained, folder), trained.fp32)
         case "weights-only":
             return to_int8_weights(trained.fp32), told
         case "public":

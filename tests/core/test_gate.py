@@ -71,6 +71,15 @@ def test_where_noise_hides_the_examples_nothing_is_known() -> None:
     assert (share(9, 19, 10, Z).low, share(9, 19, 10, Z).high) == (0, 1)
 
 
+@pytest.mark.parametrize(("events", "low", "high"), [(-30.0, 0.0, 0.22), (120.0, 0.73, 1.0)])
+def test_a_share_that_noise_took_out_of_its_bounds_is_not_known_for_certain(
+    events: float, low: float, high: float
+) -> None:
+    found = share(events, 90.0, 9.0, 1.96)
+    assert found.low == pytest.approx(low, abs=0.01)
+    assert found.high == pytest.approx(high, abs=0.01)
+
+
 def test_a_share_without_noise_is_wilsons() -> None:
     for events, trials in ((0, 10), (7, 10), (10, 10), (950, 1000)):
         ours, theirs = share(events, trials, 0, Z), wilson(events, trials)
