@@ -85,7 +85,7 @@ def check_rolled_back(world: World, updater: Updater, image: Image, why: str) ->
     ("archive", "why"),
     [
         (lambda: bad_package(plain(), wrong=True), "logits here are off by"),
-        (lambda: bad_package(repeating(10_000)), "fp32 takes"),
+        (lambda: bad_package(repeating(3000)), "fp32 takes"),
         (lambda: bad_package(huge(450), runs=False), "it used more than 300 MB"),
         (lambda: bad_package(repeating(ENDLESS), runs=False), "it did not end within 4 s"),
         (lambda: bad_package(model(5)), "answers differ, at most 20 %"),
