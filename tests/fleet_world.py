@@ -17,7 +17,7 @@ from covey_client.status import Status, ask
 from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import read_entries
 from hosts import Network, network
-from pilot import MASKED, Device, Pilot, pilot
+from pilot import MASKED, NO_RANGES, Device, Pilot, pilot
 from pilot_run import audited
 
 DEVICES, PORT, TIMEOUT = 12, 9482, 40
@@ -133,7 +133,7 @@ def world(  # noqa: PLR0913 - each named at the call
     """
     with network(["server", *SITES, *others], clocks=clocks) as hosts, short_folder() as folder:
         address = hosts.hosts["server"].address
-        federation = MASKED.format(rounds=rounds, minimum=9, timeout=float(timeout))
+        federation = MASKED.format(rounds=rounds, minimum=9, timeout=float(timeout)) + NO_RANGES
         with pilot(folder, devices, federation, spare=spare, hosts=[address]) as fleet:
             made = World(fleet, hosts)
             for index, each in enumerate(fleet.devices.values()):

@@ -47,6 +47,8 @@ calibrate_multiplier = 0.3
 [training]
 learning_rate = 0.1
 """
+NO_RANGES = "[release]\nint8 = false\n"
+"""After it: rounds and no more, for tests that count their sums."""
 
 
 def save_digits(folder: Path, devices: int) -> None:

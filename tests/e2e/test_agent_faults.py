@@ -15,13 +15,13 @@ from flwr.app import Message
 from agents import short_folder
 from covey.errors import CoveyError, RoundAborted
 from covey.ledger.entries import Abort, Settle
-from pilot import MASKED, Device, Fault, Pilot, pilot
+from pilot import MASKED, NO_RANGES, Device, Fault, Pilot, pilot
 from pilot_run import check_audit, check_paid, entries, run, settled
 from small_disk import fill, small_disk
 
 DEVICES = 12
 TIMEOUT = 45
-ONE_ROUND = MASKED.format(rounds=1, minimum=9, timeout=float(TIMEOUT))
+ONE_ROUND = MASKED.format(rounds=1, minimum=9, timeout=float(TIMEOUT)) + NO_RANGES
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -36,7 +36,7 @@ def fleet() -> Iterator[Pilot]:
 @pytest.fixture
 def ten() -> Iterator[Pilot]:
     """As few as hide one another; three of them may be lost."""
-    federation = MASKED.format(rounds=1, minimum=7, timeout=float(TIMEOUT))
+    federation = MASKED.format(rounds=1, minimum=7, timeout=float(TIMEOUT)) + NO_RANGES
     with short_folder() as folder, pilot(folder, 10, federation, spare=2) as made:
         made.start()
         yield made

@@ -171,7 +171,7 @@ def test_flwr_run_trains_over_a_real_superlink_and_leaves_no_process(tmp_path: P
     key = (tmp_path / "runs" / "pilot" / "keys" / "release.pub.pem").read_bytes()
     package = verify(unpack(Path(summary.package).read_bytes()), key)
     assert package.variants == ("fp32",)
-    assert opened(tmp_path) == [("statistics", 2), ("train", 2), ("validate", 2)]
+    assert opened(tmp_path) == [("statistics", 2), ("train", 2), ("validate", 2), ("calibrate", 2)]
     assert not any(group_members(group) for group in groups)
 
 
@@ -234,13 +234,13 @@ def test_a_masked_round_with_ten_devices_own_keys_and_noise_runs_every_stage(tmp
     rows = sum_rows_of(tmp_path)
     assert claimed.epsilon_server == pytest.approx(recomputed(rows, claimed.delta, "server"), abs=0.001)
     assert claimed.epsilon_release == pytest.approx(recomputed(rows, claimed.delta, "release"), abs=0.001)
-    assert opened(tmp_path) == [("train", 10), ("validate", 10)]
+    assert opened(tmp_path) == [("train", 10), ("validate", 10), ("calibrate", 10)]
     assert all(len(row["u1"]) == 64 for row in rows if row["event"] == "settle")
     check_ledger(tmp_path, latest)
     for name in names:  # what a device will not do twice outlives its process
         kept = json.loads((tmp_path / "keys/devices" / name / "claims.json").read_bytes())
         (run,) = kept["runs"].values()
-        assert run["sum"] == 2
+        assert run["sum"] == 3
         assert {"advertise", "share", "masked", "consistency", "unmask"} <= set(run["stages"])
         check_budget(tmp_path, name)
     assert audit.returncode == 0, audit.stdout + audit.stderr
@@ -260,7 +260,7 @@ def reserved(folder: Path) -> dict[str, Reserve]:
 def check_ledger(folder: Path, latest: bytes | None) -> None:
     """It has every sum; its head is what the witness cosigned last; evidence shows who was in each sum."""
     found, files = entries_of(folder), RunFolder.open(folder / "runs/pilot").ledger
-    sums = ["round.reserve", "round.settle"] * 2
+    sums = ["round.reserve", "round.settle"] * 3
     assert [kind_of(each) for each in found] == [
         "enrol",
         "run.policy",
@@ -291,11 +291,11 @@ def check_budget(folder: Path, name: str) -> None:
     """What a device has on its disk agrees with the ledger."""
     budget = FileJournal(folder / "keys/devices" / name / "budget.jsonl").budget
     assert list(budget.reserved) == list(reserved(folder))
-    assert (budget.counter, budget.unsettled, budget.locked) == (2, frozenset(), "")
+    assert (budget.counter, budget.unsettled, budget.locked) == (3, frozenset(), "")
     (seen,) = budget.seen.values()
     lines, _ = RunFolder.open(folder / "runs/pilot").ledger.lines()
     assert seen.root == merkle.root(lines[: seen.size]).hex()
-    assert seen.size == 5  # with the second sum's reserve
+    assert seen.size == 7  # with the third sum's reserve
     trusted = read_operator(folder / "keys/operator", policy=True)
     assert budget.policy
     assert budget.policy.sha256 == (trusted.policy and trusted.policy.sha256)

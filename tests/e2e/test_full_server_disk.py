@@ -16,7 +16,7 @@ from agents import short_folder
 from covey.errors import StateError
 from covey.ledger.entries import kind_of
 from covey_server.run_folder import RunFolder
-from pilot import MASKED, Pilot, SocketGrid, pilot
+from pilot import MASKED, NO_RANGES, Pilot, SocketGrid, pilot
 from pilot_run import check_audit, check_paid, entries, serve
 from small_disk import fill, small_disk
 
@@ -52,7 +52,7 @@ class Disks:
 
 @contextmanager
 def disks() -> Iterator[Disks]:
-    federation = MASKED.format(rounds=ROUNDS, minimum=8, timeout=float(TIMEOUT))
+    federation = MASKED.format(rounds=ROUNDS, minimum=8, timeout=float(TIMEOUT)) + NO_RANGES
     with ExitStack() as stack:
         folder = stack.enter_context(short_folder())
         (folder / "runs/pilot").mkdir(parents=True)

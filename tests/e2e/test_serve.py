@@ -52,7 +52,7 @@ def check_books(host: ServingHost, rounds: int) -> None:
     ends = [each for each in found if isinstance(each, Settle | Abort)]
     assert len(ends) == len(sums)
     opened = Counter(kind_of(each) for each in found)
-    assert opened["round.settle"] == rounds + 1  # and one validation
+    assert opened["round.settle"] == rounds + 2  # and one validation, and the ranges for int8
     audit = host.covey("audit", str(host.state / "runs/pilot"), "--json")
     codes = {each["code"] for each in json.loads(audit.stdout)["findings"] if each["severity"] == "critical"}
     assert codes == {"no-masks", "no-noise"}, audit.stdout  # what is true of it, and nothing else

@@ -162,8 +162,9 @@ def test_every_sum_is_on_record(done: Done) -> None:
         (1, "validate"),
         (2, "train"),
         (2, "validate"),
+        (2, "calibrate"),
     ]
-    assert [row["sum"] for row in rows] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [row["sum"] for row in rows] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert {row["devices"] for row in opened} == {3}
     for row in asked:
         assert row["asked"] == 3
@@ -177,7 +178,7 @@ def test_the_epsilon_of_the_summary_follows_from_the_sums_on_record(done: Done, 
     assert found == pytest.approx(recomputed(rows, told["delta"], view), rel=1e-6)
     assert told["epsilon_release"] <= told["epsilon_server"]
     assert (told["masks"], told["noise"], told["simulated"]) == ("elided", "skellam", True)
-    assert told["sums"] == {"statistics": 1, "train": 2, "validate": 2}
+    assert told["sums"] == {"statistics": 1, "train": 2, "validate": 2, "calibrate": 1}
 
 
 def test_the_package_verifies_with_the_runs_key(done: Done) -> None:

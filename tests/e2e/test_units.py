@@ -13,12 +13,12 @@ import pytest
 from agents import short_folder
 from booted import Machine, booted
 from covey_client.budget import FileJournal
-from pilot import MASKED, Pilot, pilot
+from pilot import MASKED, NO_RANGES, Pilot, pilot
 from pilot_run import run, settled
 
 ROOT = Path(__file__).parents[2]
 DEVICES = 10
-FEDERATION = MASKED.format(rounds=1, minimum=10, timeout=90.0)
+FEDERATION = MASKED.format(rounds=1, minimum=10, timeout=90.0) + NO_RANGES
 """Everybody is needed, so that the device whose units these are is."""
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
