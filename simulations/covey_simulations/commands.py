@@ -40,10 +40,11 @@ def demo(
     one person's one arm; here one process plays all of them. Two federations run one after the other. The
     first adds no noise and promises nothing: it shows what the data allows. The second is private: masks
     hide each device's answer, and the devices' noise gives every single example ε = 4 over all that is
-    ever asked. Each ends with a model that is exported, quantised, signed, installed into a device's slot and run.
-    The private one runs under a signed policy that its devices enforce, writes every sum into a ledger
-    that a witness cosigns, and ends with an audit of itself. Before that its model is released to the
-    twenty devices over TUF; a deliberately bad release after it is refused, stopped and rolled back.
+    ever asked. Each ends with a model that is exported, quantised, signed, installed into a device's slot
+    and run. The private one runs under a signed policy that its devices enforce, and writes every sum into
+    a ledger that a witness cosigns. Then its model is released to the twenty devices over TUF; a
+    deliberately bad release after it is refused by ten of them, stopped and rolled back. It ends with an
+    audit of itself.
 
     Everything lands in runs/demo-without-noise and runs/demo; the last line printed is the report's path.
     This is a simulation: it sees all data, and its noise comes from the seed, so that it can be repeated.

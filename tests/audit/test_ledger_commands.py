@@ -99,8 +99,8 @@ def test_other_kinds_of_entries_have_words_too() -> None:
         "over 15 entries: 1 finding; may stand",
         "accepted by reviewers: a waiver that cannot be read",
         (
-            "rollout wrist-2 of fleet test: stop; 2 rings open, instruction 3 (cdcdcdcdcdcd…), plan approved by "
-            "1 approver: ring canary: too many failed"
+            "rollout wrist-2 of fleet test: stop; 2 rings open, instruction 3 (cdcdcdcdcdcd…), plan approved "
+            "by 1 approver: ring canary: too many failed"
         ),
     ]
 
