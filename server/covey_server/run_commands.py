@@ -204,7 +204,9 @@ def _lines(found: "ServerStatus | None", nodes: "dict[str, int] | None", runs: "
 
 
 def _run_lines(told: "Told") -> Iterator[str]:
-    parts = [f"run {told.name}: {told.state}, round {told.round}/{told.rounds}"]
+    parts = [f"run {told.name}: {told.state}"]
+    if told.rounds:
+        parts.append(f"round {told.round}/{told.rounds}")
     if told.devices is not None:
         parts.append(f"{told.devices} devices")
     if told.loss is not None:
@@ -212,7 +214,7 @@ def _run_lines(told: "Told") -> Iterator[str]:
     if told.accuracy is not None:
         parts.append(f"accuracy {told.accuracy:.3f}")
     if told.sums:
-        parts.append(f"{told.sums} sums")
+        parts.append("1 sum" if told.sums == 1 else f"{told.sums} sums")
         parts.append("no noise" if told.epsilon is None else f"ε = {told.epsilon:g}")
     yield ", ".join(parts)
     if told.reason:

@@ -28,7 +28,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         state: Where it stands.
         number: Its place in the queue.
         round: The last that is done, 0 before the first.
-        rounds: In the whole run.
+        rounds: In the whole run; 0 for one that only asks how a rollout goes.
         devices: In the last training sum; null before.
         loss: Of the last round; null before.
         accuracy: On held-out examples, the last that is known; null before.
@@ -112,8 +112,8 @@ def cost(path: Path, delta: float) -> tuple[int, float | None]:
 
 
 def rounds_of(order: Order) -> int:
-    """Rounds of the whole run."""
-    return int(_table(order, "federation").get("rounds", 0))
+    """Rounds of the whole run; 0 for one that only asks how a rollout goes, and trains nothing."""
+    return 0 if _table(order, "health") else int(_table(order, "federation").get("rounds", 0))
 
 
 def delta_of(order: Order) -> float:
