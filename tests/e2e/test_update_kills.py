@@ -22,6 +22,7 @@ from update_world import World, instruction_of, plan_of
 
 PROGRAM = Path(__file__).parents[1] / "updater_process.py"
 KILLS = 24
+AIMS = ("download", "selftest", "shadow", "trial", "", "")
 X = inputs(1)[0]
 
 
@@ -33,6 +34,13 @@ def publish(world: World, serial: int, image: Image, fallback: Image | None) -> 
     part = folder / ".instruction"
     part.write_bytes(instruction_of(plan_of(image, fallback, rollout=f"r{serial}"), serial))
     part.replace(folder / "instruction.json")
+
+
+def wait_for(world: World, phase: str, seconds: float) -> None:
+    """Until the updater is in a phase, or for so long: a busy machine would meet it in one phase only."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and (not phase or read_state(world.state).phase != phase):
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -65,7 +73,8 @@ def test_it_serves_whenever_the_updater_is_killed_and_converges(tmp_path: Path) 
     with Application(world.device, X) as application:
         for _ in range(KILLS):
             with running(world) as process:
-                time.sleep(chance.uniform(0.3, 3.5))
+                wait_for(world, chance.choice(AIMS), chance.uniform(0.5, 4))
+                time.sleep(chance.uniform(0, 0.3))
                 process.send_signal(signal.SIGKILL)
                 process.wait()
             state = read_state(world.state)
@@ -83,7 +92,7 @@ def test_it_serves_whenever_the_updater_is_killed_and_converges(tmp_path: Path) 
     assert application.failed == []
     assert application.served <= {"1.0.0", "2.0.0"}
     assert seen <= {"1.0.0", "2.0.0"}
-    assert len(phases) > 3, phases
+    assert len(phases) >= 3, phases  # the kills met it at its work
     state = read_state(world.state)
     assert state.phase == "idle"
     assert state.serial == serial
