@@ -13,19 +13,21 @@ import made_provenance
 from covey.arrays import Parameters
 from covey.package.archive import pack
 from covey.package.bom import BomFacts
-from covey.package.contents import Draft, assemble
+from covey.package.contents import Draft, Variant, assemble
 from covey.package.keys import new_signing_key
 from covey.package.names import BOM, PROVENANCE
 from covey.package.provenance_record import Record
 from covey.package.verify import sign_package
 from covey.rollout.plan import Image
 from covey_models.card import CardFacts, card
+from covey_models.export import to_onnx
 from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.observing import probes
+from covey_models.quantise import to_int8
 from covey_models.registry import find
-from covey_models.training import initial
-from covey_server.release import export, identity
+from covey_models.training import initial, load
+from covey_server.release import identity
 from covey_server.release_building import libraries, with_provenance
 
 SEED: Final = 1
@@ -80,7 +82,10 @@ def packaged(name: str, generation: int = 1) -> Packaged:
 
 
 def _draft(model: Model, version: str, generation: int) -> Draft:
-    models = export(model, _weights(model, generation), probes(model.input_shape, SEED))
+    network = model.build()
+    load(network, _weights(model, generation))
+    fp32 = to_onnx(network, model.input_shape)
+    models: dict[Variant, bytes] = {"fp32": fp32, "int8": to_int8(fp32, probes(model.input_shape, SEED))}
     scale = identity(model)
     return Draft(
         name=model.name,
