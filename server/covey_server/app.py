@@ -38,12 +38,13 @@ from covey_server.asking_health import ask_health, keep
 from covey_server.candidate import Candidate, candidate, trained_of
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
 from covey_server.flower_way import FlowerWay, registered
+from covey_server.gating import parent
 from covey_server.ledger_writer import LedgerWriter, Log
 from covey_server.ledgers import opened
 from covey_server.operator import newest, read_log, read_operator
 from covey_server.privacy import protection
 from covey_server.release import enter_releases, identity, release_keys, signed_package
-from covey_server.run_folder import SHARED_LEDGER, RunFolder
+from covey_server.run_folder import SHARED_LEDGER, RunFolder, is_finished
 from covey_server.session_grid import SessionGrid
 from covey_server.session_server import SessionServer, certificates
 from covey_server.sessions import Sessions
@@ -212,6 +213,8 @@ def run(  # noqa: PLR0913 - everything a federation stands on
         observe=_print_round,
         newest=newest,
     )
+    if file.health is None and file.release.gate:
+        parent(file, model)  # one that cannot be compared with is told before anything is asked
     if file.health is not None:
         keep(ask_health(coordinator, file.health), folder)
         return
@@ -230,7 +233,7 @@ def open_or_create(path: Path, file: FederationFile) -> RunFolder:
         InputError: A finished run is there.
         StateError: An unfinished one is there that another configuration started.
     """
-    if (path / "summary.json").exists():
+    if is_finished(path):
         raise InputError(f"{path} holds a finished run", hint="give the federation another name")
     if not (path / "run.json").exists():
         return RunFolder.create(path, msgspec.to_builtins(file), SHARED_LEDGER)

@@ -1,22 +1,18 @@
 """How a rollout goes, asked of the devices by a private sum: a run of its own that trains nothing.
 
-runs/NAME/health.json   what came out, for `covey rollout tick --health`
-runs/NAME/summary.json  the same: the run is finished once it is there
+runs/NAME/health.json   what came out, for `covey rollout tick --health`; the run is finished once it is there
 """
 
 import time
-from typing import Final
 
 import msgspec
 
 from covey_io import durable
 from covey_server.coordinator import Coordinator
 from covey_server.rollout_health import HealthFile, RingCounts
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import HEALTH, RunFolder
 from covey_server.settings import HealthSettings, health_task
 from covey_strategies.queries import health
-
-FILE: Final = "health.json"
 
 
 def ask_health(coordinator: Coordinator, asked: HealthSettings) -> HealthFile:
@@ -42,6 +38,4 @@ def ask_health(coordinator: Coordinator, asked: HealthSettings) -> HealthFile:
 
 def keep(heard: HealthFile, folder: RunFolder) -> None:
     """Write it down; the run is finished then."""
-    data = msgspec.json.format(msgspec.json.encode(heard), indent=2) + b"\n"
-    for name in (FILE, "summary.json"):
-        durable.replace(folder.path / name, data)
+    durable.replace(folder.path / HEALTH, msgspec.json.format(msgspec.json.encode(heard), indent=2) + b"\n")

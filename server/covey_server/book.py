@@ -205,6 +205,10 @@ class RunBook:
         )
         self._ledger.announce()
 
+    def announce(self) -> None:
+        """Sign a head over all that was written down: where no reserve or release follows that would."""
+        self._ledger.announce()
+
     def _once(self, entry: RunPolicy | MetricsRelease | ModelRelease) -> None:
         """Write something down, unless that was done before a crash."""
         if not any(

@@ -51,7 +51,7 @@ class Candidate:
         if self.gate is not None and not self.gate.may_publish:
             raise InputError(
                 f"nothing is released: {self.gate.words}",
-                hint="train on, or change [release.limits]; the devices' answers are in gate.json",
+                hint="train on, or with other [release.limits], under another name; gate.json has it all",
             )
 
 

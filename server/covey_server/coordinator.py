@@ -149,7 +149,9 @@ class Coordinator:
         asking = self._everyone(self._renewed_asking(preprocessing))
         number = self._file.federation.rounds
         asked = asking.question(self._grid, number, task, parameters, asking.cohort(self._grid, number))
-        return asking.collect(asked, self._send(asked.messages()))
+        collected = asking.collect(asked, self._send(asked.messages()))
+        self._book.announce()
+        return collected
 
     def ask_only(self, task: Task) -> PrivateSum:
         """One private sum that is a run of its own: it trains nothing.

@@ -20,6 +20,7 @@ from covey_server import superlink
 from covey_server.backoff import Backoff
 from covey_server.marked import end, mark_of, marked
 from covey_server.orders import Order, Orders, Progress
+from covey_server.run_folder import is_finished
 from covey_server.server_file import ServerFile
 from covey_server.supervision import Part, Program, launched
 
@@ -108,7 +109,7 @@ class Keeper:
             self._watch(order, self._attempt)
         elif self._is_at_work():
             self._is_left_over(order)
-        elif (self._file.folder.runs / order.name / "summary.json").exists():
+        elif is_finished(self._file.folder.runs / order.name):
             self._finish(order)
         elif self._clock() >= self._due and self._link.state == "healthy":
             self._begin(order)
@@ -147,7 +148,7 @@ class Keeper:
         """A ServerApp is at work as long as it is there, whatever became of `flwr run`."""
         if self._is_at_work():
             attempt.seen = True
-        elif (self._file.folder.runs / order.name / "summary.json").exists():
+        elif is_finished(self._file.folder.runs / order.name):
             self._finish(order)
         elif attempt.seen or attempt.process.poll() is not None:
             self._lost(order)

@@ -30,10 +30,12 @@ keys = typer.Typer(
     name="keys",
     help="Keys of a fleet's releases: begin, sign, exchange and renew; who must act, and until when.",
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
-@keys.command()
+@keys.command(short_help="Make a key pair.")
 def new(
     name: Annotated[
         Path, typer.Argument(metavar="NAME", help="NAME.key and NAME.pub are written.", show_default=False)
@@ -68,7 +70,7 @@ def new(
     typer.echo(f"made {private} (keep it) and {public} (hand it on)")
 
 
-@keys.command()
+@keys.command(short_help="Begin the repository of releases.")
 def init(
     fleet: Annotated[
         Path,
@@ -103,7 +105,7 @@ def init(
         )
 
 
-@keys.command()
+@keys.command(short_help="Add your signatures to what waits.")
 def sign(repo: Repo, *, having: Keys = None, passphrase_file: PassphraseFile = None) -> None:
     """Add your signatures to what waits; publish it once it has enough and the server's keys are here.
 
@@ -115,7 +117,7 @@ def sign(repo: Repo, *, having: Keys = None, passphrase_file: PassphraseFile = N
     _tell(tuf_ceremony.sign(repo, _signers(having, passphrase_file)))
 
 
-@keys.command()
+@keys.command(short_help="Exchange keys.")
 def rotate(
     repo: Repo,
     exchanged: Annotated[
@@ -152,7 +154,7 @@ def rotate(
     _tell(tuf_ceremony.rotate(repo, public, _signers(having, passphrase_file), old=old))
 
 
-@keys.command()
+@keys.command(short_help="Sign a role anew, before its time is over.")
 def renew(
     repo: Repo,
     role: Annotated[str, typer.Argument(metavar="ROLE", help="As status names it.", show_default=False)],
@@ -170,7 +172,7 @@ def renew(
     _tell(tuf_ceremony.renew(repo, role, _signers(having, passphrase_file)))
 
 
-@keys.command()
+@keys.command(short_help="Show who signs what, until when, and who must act.")
 def status(repo: Repo, *, as_json: AsJson = False) -> None:
     """Show every role: its keys, how many must sign, its version, when it expires and who must act.
 
@@ -192,7 +194,8 @@ def status(repo: Repo, *, as_json: AsJson = False) -> None:
         roles = [vars(row) for row in found]
         typer.echo(msgspec.json.encode({"roles": roles, "waiting": waiting}).decode())
     else:
-        for line in (*tuf_status.lines(found), *(f"waits for a signature: {each}" for each in waiting)):
+        table = tuf_status.lines(found) if found else ()
+        for line in (*table, *(f"waits for a signature: {each}" for each in waiting)):
             typer.echo(line)
     if any(row.due for row in found):
         raise typer.Exit(1)
@@ -212,3 +215,4 @@ def _tell(outcome: "Outcome") -> None:
     typer.echo("prepared; not published yet. It still needs:")
     for each in outcome.waiting:
         typer.echo(f"  {each}")
+    typer.echo("next: bring the repository to who has such a key, for covey keys sign", err=True)

@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from covey.arrays import Parameters, digest
-from covey.examples import Floats, Standardise
+from covey.arrays import digest
+from covey.examples import Standardise
 from covey.package.archive import pack
-from covey.package.contents import Draft, Variant, assemble
+from covey.package.contents import Draft, assemble
 from covey.package.keys import load_private_key, new_signing_key, public_pem
 from covey.package.verify import sign_package
 from covey_io import durable
-from covey_models.export import to_onnx
 from covey_models.model import Model
-from covey_models.quantise import to_int8
-from covey_models.training import load
 from covey_server.book import RunBook
 from covey_server.coordinator import Federated
 from covey_server.run_folder import RunFolder
@@ -44,20 +41,6 @@ def release_keys(folder: Path) -> Keys:
     if not public.exists() or public.read_bytes() != shown:
         durable.replace(public, shown)
     return Keys(private.read_bytes(), shown)
-
-
-def export(model: Model, parameters: Parameters, calibration: Floats | None) -> dict[Variant, bytes]:
-    """ONNX files by variant.
-
-    Args:
-        model: The architecture.
-        parameters: Trained.
-        calibration: Scaled inputs for int8 activation ranges, (n, *input_shape); None leaves int8 out.
-    """
-    network = model.build()
-    load(network, parameters)
-    fp32 = to_onnx(network, model.input_shape)
-    return {"fp32": fp32} if calibration is None else {"fp32": fp32, "int8": to_int8(fp32, calibration)}
 
 
 def identity(model: Model) -> Standardise:

@@ -28,7 +28,7 @@ File = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-@release.command("build")
+@release.command("build", short_help="Make an unsigned release of a finished run.")
 def build(  # noqa: PLR0913 - options of a command line
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run's folder.", show_default=False)],
     *,
@@ -81,7 +81,7 @@ def build(  # noqa: PLR0913 - options of a command line
     typer.echo(f"sign it: covey release sign {path} --key KEY.pem")
 
 
-@release.command("sign")
+@release.command("sign", short_help="Sign a release.")
 def sign(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The archive; it is replaced.", show_default=False)
@@ -113,7 +113,7 @@ def sign(
     typer.echo(f"{file}: signed by the key {fingerprint}")
 
 
-@release.command("show")
+@release.command("show", short_help="Say what a release is; nothing is verified.")
 def show(file: File, *, as_json: AsJson = False) -> None:
     """Say what a release is: models, sizes, budget, who took part, gate, quantisation.
 
@@ -133,7 +133,7 @@ def show(file: File, *, as_json: AsJson = False) -> None:
         typer.echo(_printable(f"{topic:<18}{words}"))
 
 
-@release.command("diff")
+@release.command("diff", short_help="Say what changed from OLD to NEW.")
 def diff(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="A release.", show_default=False)],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Another.", show_default=False)],
@@ -162,7 +162,7 @@ def diff(
     typer.echo(f"{len(rows) - len(shown)} of {len(rows)} facts are the same")
 
 
-@release.command("verify")
+@release.command("verify", short_help="Check a release offline: signature, making, cost.")
 def verify(  # noqa: PLR0913 - options of a command line
     file: File,
     *,
@@ -214,8 +214,12 @@ def verify(  # noqa: PLR0913 - options of a command line
         typer.echo(line)
 
 
-for _name, _command in (("publish", publish), ("refresh", refresh), ("bundle", bundle)):
-    release.command(_name)(_command)
+for _name, _command, _line in (
+    ("publish", publish, "Publish a package; no device installs it yet."),
+    ("refresh", refresh, "Renew what expires soon; for a timer."),
+    ("bundle", bundle, "Write a folder for sites without a network."),
+):
+    release.command(_name, short_help=_line)(_command)
 
 
 def _read(file: Path) -> "Contents":

@@ -4,7 +4,7 @@ import hashlib
 import time
 
 from covey.errors import InputError
-from covey.ledger.entries import ModelRelease
+from covey.ledger.entries import MetricsRelease, ModelRelease
 from covey.package.archive import unpack
 from covey.package.contents import read
 from covey.package.provenance import read_provenance
@@ -52,12 +52,14 @@ def enter(files: LedgerFiles, log: Log | None, archive: bytes, record: Record) -
         record: Of it.
 
     Raises:
-        InputError: There is no ledger, another process writes it, or its runs are not this release's.
+        InputError: There is no ledger, another process writes it, or it does not have the release's run: an
+            entry is never taken back, and an audit would find a model that nobody paid for.
         RoundAborted: Too few witnesses answered; the entry stands, and is announced the next time.
     """
     if not files.is_there:
         raise InputError(f"{files.path} holds no ledger", hint="name the fleet's: --server SERVER.toml")
     with ledgers.opened(files, log) as writer:
+        _check_run(writer, record)
         sha256 = hashlib.sha256(archive).hexdigest()
         if not _stands(writer, sha256):
             entry = ModelRelease(
@@ -69,6 +71,15 @@ def enter(files: LedgerFiles, log: Log | None, archive: bytes, record: Record) -
             )
             writer.append([entry])
         writer.announce()
+
+
+def _check_run(writer: LedgerWriter, record: Record) -> None:
+    """A run that has finished has its figures in the ledger."""
+    if not any(isinstance(each, MetricsRelease) and each.run == record.run for each in writer.entries):
+        raise InputError(
+            f"run {record.run}, which {record.name} {record.version} is of, is not in {writer.files.path}",
+            hint="name the ledger that the run wrote to",
+        )
 
 
 def _stands(writer: LedgerWriter, sha256: str) -> bool:

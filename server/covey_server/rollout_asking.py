@@ -12,10 +12,10 @@ from covey.errors import RoundAborted
 from covey.rollout.health import RingHealth
 from covey.rollout.plan import RolloutPlan
 from covey_io import durable, settings
-from covey_server.asking_health import FILE
 from covey_server.orders import Orders
 from covey_server.rollout_health import read_health
 from covey_server.run_checks import checked
+from covey_server.run_folder import HEALTH
 from covey_server.run_following import Following
 from covey_server.server_file import ServerFile
 
@@ -57,7 +57,7 @@ class ServerHealth:
             raise RoundAborted(
                 f"run {name} {progress.state}: {progress.reason}", hint=f"covey fleet logs {name}"
             )
-        return read_health(self.server.folder.runs / name / FILE, plan.rollout, self.expected()).rings
+        return read_health(self.server.folder.runs / name / HEALTH, plan.rollout, self.expected()).rings
 
     def _order(self, plan: RolloutPlan, opened: int) -> str:
         slug = "".join(char if char.isalnum() else "-" for char in plan.rollout)[:LONGEST]

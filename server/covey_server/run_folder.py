@@ -31,6 +31,8 @@ from covey_server.checkpoint import Checkpoint
 from covey_server.sum_rows import Row, read_entries, rows_of
 
 OWN_LEDGER = "ledger"
+SUMMARY, HEALTH = "summary.json", "health.json"
+"""What a run came to; health.json of one that asked how a rollout goes, and trained nothing."""
 SHARED_LEDGER = "../ledger"
 _KEPT = 2
 _SLACK = 1 << 20  # bytes, for metrics and for how a file system counts
@@ -50,6 +52,16 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     config_sha256: str
     ledger: str = OWN_LEDGER
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a run's folder has what it came to, which is written last."""
+    return any((path / name).exists() for name in (SUMMARY, HEALTH))
+
+
+def came_to(path: Path) -> str:
+    """Which of the two files a run has, or will have."""
+    return HEALTH if (path / HEALTH).exists() else SUMMARY
 
 
 class RunFolder:

@@ -7,6 +7,7 @@ from typing import Final
 
 from covey_server import serve_status
 from covey_server.orders import Order, Orders
+from covey_server.run_folder import came_to
 from covey_server.run_progress import REFUSED, cost, delta_of, rounds_of, rows_of
 from covey_server.server_file import ServerFile
 from covey_server.sum_rows import Row
@@ -74,7 +75,7 @@ class Following:
             case "running":
                 yield "started"
             case "finished":
-                yield f"finished: {self._path}/summary.json"
+                yield f"finished: {self._path / came_to(self._path)}"
             case "failed":
                 yield f"failed: {progress.reason}"
             case "stopped":

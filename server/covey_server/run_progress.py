@@ -7,7 +7,7 @@ import msgspec
 
 from covey_io import settings
 from covey_server.orders import Order, State
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import RunFolder, came_to
 from covey_server.server_file import ServerFile
 from covey_server.sum_rows import Row
 
@@ -66,7 +66,7 @@ def told(file: ServerFile, order: Order) -> Told:
     last = rows[-1] if rows else {}
     known = [row["accuracy"] for row in rows if row["accuracy"] is not None]
     sums, epsilon = cost(path, delta_of(order))
-    summary = path / "summary.json"
+    summary = path / came_to(path)
     return Told(
         name=order.name,
         state=order.progress.state,

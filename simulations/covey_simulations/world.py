@@ -78,6 +78,8 @@ def read(file: SimulationFile) -> Scenario:
     model = resolve(file.model)
     data = load(file.data, generator(file.seed, "data"))
     check_fit(data, model)
+    if file.release.gate:
+        gating.parent(file, model)
     protected = protection(file, model, None, seeded=not file.private_noise)
     if protected.masks == "on":
         _check_masks(file, protected, len(data.devices))

@@ -18,7 +18,7 @@ __all__ = ["Section", "as_text", "explain", "worst"]
 
 ASKS: Final[dict[QueryKind, str]] = {
     "train": "take part in training: answer with a change to the model, computed from the device's data",
-    "validate": "measure the model: answer with counts of how often it was right on data kept apart",
+    "validate": "measure a model, or two beside each other: answer with counts, on data kept apart",
     "calibrate": "measure how large numbers inside the model become: answer with counts of ranges",
     "statistics": "describe the inputs: answer with their mean and spread, channel by channel",
     "drift": "tell whether inputs have changed (this version has no such question)",
@@ -30,7 +30,7 @@ WEIGHS: Final[dict[QueryKind, str]] = {
     "calibrate": "At most {1} examples of one device count",
     "statistics": "At most {1} examples of one device count",
     "drift": "What one {} gives is cut to {}",
-    "health": "A device gives one count, at most {1} would be let through",
+    "health": "A device gives one count; no more than {1} of one device are let through",
 }
 
 

@@ -23,7 +23,7 @@ MANY_MISSING: Final = "0.5"
 SHORT_PURPOSE: Final = 20
 UNFILLED: Final = "FILL IN"
 """What a template has where its reader is to write something."""
-UNASKED: Final[tuple[QueryKind, ...]] = ("calibrate", "drift", "health")
+UNASKED: Final[tuple[QueryKind, ...]] = ("drift",)
 """Kinds that no plan of this version asks for."""
 
 
