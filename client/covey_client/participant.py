@@ -78,6 +78,7 @@ class Participant:
         unprotected: Whether its owner lets it answer plans without masks, without noise or without a policy.
         pad_seconds: Answers to `gradient` are held back to whole multiples of so many seconds, so that the
             time they take tells little of how many examples the coins chose; 0 for no padding.
+        remember: Keeps the policy that is taken up, as its reviewers signed it, for the updater.
     """
 
     trainer: Trainer
@@ -88,6 +89,7 @@ class Participant:
     keys: Keys | None
     unprotected: bool
     pad_seconds: float = 0.0
+    remember: Callable[[bytes], None] = lambda _: None
 
 
 class Memory(Protocol):
@@ -254,6 +256,7 @@ def _reserve(participant: Participant, opened: Opened, appeal: Appeal) -> None:
     participant.claims.check(Claim(plan.run, plan.sum, "masked", opened.terms.digest))  # not one given back
     journal.write(budgets.saw(journal.budget, appeal.head))
     budgets.check_policy(journal.budget, policy)
+    participant.remember(appeal.note)
     journal.write(budgets.adopts(journal.budget, policy, opened.now))
     journal.write(budgets.reserve(journal.budget, plan, digest, policy, opened.now))
 

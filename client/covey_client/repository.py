@@ -42,7 +42,7 @@ class Repository:
         address: http or https URL, `file:` URL, or path of the folder with `metadata/` and `targets/`.
         now: The device's corrected clock: unix time, seconds.
         floors: Versions by role that were seen before, from `versions`: nothing older is believed.
-        ca: Who certifies an https server; None for whom the system believes.
+        ca: Who may certify an https server, beside whom the system believes.
         patience: How long an answer may take.
 
     Raises:

@@ -48,7 +48,7 @@ class HttpFetcher(FetcherInterface):
     Args:
         address: http or https URL; only its scheme, host and port are used here.
         patience: How long an answer may take.
-        ca: Who is believed to certify the server; None for whom the system believes.
+        ca: Who is believed to certify the server, beside whom the system believes.
 
     Raises:
         InputError: Not an address, or the certificates cannot be read.
@@ -219,7 +219,11 @@ def _connection(address: str, patience: Patience, ca: Path | None) -> _Plain | _
 
 
 def _context(ca: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca is None:
+        return context
     try:
-        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+        context.load_verify_locations(cafile=str(ca))
     except OSError as error:
         raise InputError(f"{ca}: {error.strerror}", hint="name the fleet's ca.crt") from error
+    return context

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -24,6 +25,7 @@ from covey_client.claims import FileClaims
 from covey_client.conditions import Conditions
 from covey_client.configuration import PAUSED, DeviceFile, read
 from covey_client.notify import Systemd
+from covey_client.own_policy import remember_policy
 from covey_client.owner_log import to_log
 from covey_client.participant import Participant
 from covey_client.renewal import Renewal, command
@@ -77,6 +79,7 @@ def agent_of(path: Path, file: DeviceFile) -> Agent:
         keys=keys,
         unprotected=file.unprotected,
         pad_seconds=file.pad_seconds,
+        remember=partial(remember_policy, state),
     )
     return Agent(participant, conditions.hindrance, state / PAUSED)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from covey.rollout.plan import token
 from covey.rollout.update_rules import Rules
 from covey_client.configuration import DeviceFile
 from covey_client.update_children import Processes
+from covey_client.update_proof import check_proof
 from covey_client.update_source import open_source
 from covey_client.update_steps import Steps
 from covey_client.update_store import read_state
@@ -94,5 +96,6 @@ def place_of(
         now=time.time,
         watch=watch,
         log=log,
+        proof=partial(check_proof, state) if table.provenance == "demanded" else None,
     )
     return Place(state, folder, rules_of(file), steps, time.time)

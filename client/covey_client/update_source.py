@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from covey_client.repository import Repository
 
 VERSIONS: Final = "update-versions.json"
+CA: Final = "ca.crt"
+"""The fleet's authority, as `covey_io.device_enrolment` keeps it."""
 
 
 class Remembering:
@@ -90,4 +92,6 @@ def open_source(address: str, root: Path, state: Path, now: Callable[[], float])
         ) from error
     seen = state / VERSIONS
     cache = state / "update-metadata"
-    return Remembering(Repository(trusted, cache, address, now, floors=read_versions(seen)), seen)
+    own = state / CA
+    ca = own if own.exists() else None  # beside the system's: who serves the files need not be believed
+    return Remembering(Repository(trusted, cache, address, now, floors=read_versions(seen), ca=ca), seen)

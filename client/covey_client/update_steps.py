@@ -48,6 +48,7 @@ class Steps:
         now: The device's clock, unix seconds.
         watch: Told bytes there are, and bytes in all, while a release is fetched.
         log: Takes one line for the device's owner.
+        proof: Refuses a verified package that does not show what paid for it; None to ask for nothing.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Steps:
     now: Callable[[], float]
     watch: Callable[[int, int], None]
     log: Callable[[str], None]
+    proof: Callable[[Package], None] | None = None
 
     def do(self, effect: Effect) -> Event:
         """Do it; what goes wrong is an event as well.
@@ -130,7 +132,10 @@ class Steps:
             return events.Spoiled(self.now(), "the download is not there whole any more")
         key = slots.trusted_key(self.folder)
         try:
-            _check_is(verify(unpack(data), key), image)
+            package = verify(unpack(data), key)
+            _check_is(package, image)
+            if self.proof is not None:
+                self.proof(package)
         except PackageError as error:
             return events.Rejected(self.now(), str(error))
         return events.Verified(self.now())

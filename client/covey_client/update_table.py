@@ -1,6 +1,6 @@
 """`[update]` of device.toml: where releases come from, and what a new one must hold before it is kept."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -58,6 +58,8 @@ class UpdateTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         every_seconds: How often to ask.
         approvers: Public keys (vkey) of people of whom `approvals` must have signed a plan.
         approvals: So many of them.
+        provenance: Whether a release must show that its ledger stayed within the policy that this device goes
+            by: "demanded" refuses one that does not, "off" asks for the publisher's signature alone.
         hang_seconds: On trial, a request that lasts longer is answered by what ran before.
         test: The self-test.
         shadow: The new one beside the old one.
@@ -70,6 +72,7 @@ class UpdateTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     every_seconds: Annotated[float, msgspec.Meta(ge=1, le=7 * 86_400)] = 3600.0
     approvers: tuple[str, ...] = ()
     approvals: Annotated[int, msgspec.Meta(ge=1, le=32)] = 1
+    provenance: Literal["demanded", "off"] = "off"
     hang_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 10.0
     test: TestTable = TestTable()
     shadow: ShadowTable = ShadowTable()

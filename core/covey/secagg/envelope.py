@@ -66,10 +66,12 @@ class Appeal:
     Attributes:
         policy: It allows the plan.
         head: The ledger that holds the plan.
+        note: The policy as the reviewers signed it.
     """
 
     policy: signed.Opened
     head: Witnessed
+    note: bytes
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _appeal(envelope: Envelope, proofs: Proofs, trust: Trust) -> Appeal:
     head = open_checkpoint(proofs.checkpoint, policy.policy.log_trust(), blame="server")
     _check_grown(head, proofs, trust)
     _check_logged(head, proofs, envelope)
-    return Appeal(policy, head)
+    return Appeal(policy, head, proofs.policy)
 
 
 def _check_grown(head: Witnessed, proofs: Proofs, trust: Trust) -> None:
