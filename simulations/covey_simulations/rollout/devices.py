@@ -7,7 +7,7 @@ rollout/devices/NAME/device    trusted key, slots, the package in use
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +15,21 @@ import numpy as np
 
 from covey.errors import CoveyError
 from covey.examples import Floats
+from covey.policy.signed import Reviewers
 from covey.rollout.plan import token
 from covey.rollout.update_rules import Rules, Trial
 from covey.rollout.update_state import State
 from covey_client import slots
+from covey_client.own_policy import remember_policy
 from covey_client.trial_serving import Serving
 from covey_client.update_children import Processes
+from covey_client.update_proof import check_proof
 from covey_client.update_source import open_source
 from covey_client.update_steps import Steps
 from covey_client.update_table import ShadowTable, TestTable, UpdateTable
 from covey_client.updater import Place, Updater
 from covey_io import durable
+from covey_io.device_keys import reviewers_json
 
 REQUESTS: Final = 8
 """A trial ends after so many answers, or the first that fails."""
@@ -34,6 +38,21 @@ TABLE: Final = UpdateTable(
     shadow=ShadowTable(requests=1, seconds=0.2),
     trial=Trial(seconds=0, requests=REQUESTS),
 )
+
+
+@dataclass(frozen=True)
+class Trusts:
+    """Whom a device believes.
+
+    Attributes:
+        publisher: Public key that signs packages, PEM.
+        reviewers: Who sign policies.
+        policy: The one that it has taken up, as they signed it.
+    """
+
+    publisher: bytes
+    reviewers: Reviewers
+    policy: bytes
 
 
 @dataclass(frozen=True)
@@ -53,11 +72,13 @@ class Updated:
     inputs: Floats
 
     @classmethod
-    def made(cls, state: Path, name: str, fleet: str, inputs: Floats, trusted: bytes) -> "Updated":
-        """A device as it leaves the factory: it knows who may publish to it, and has no model."""
+    def made(cls, state: Path, name: str, fleet: str, inputs: Floats, trusts: Trusts) -> "Updated":
+        """A device that trains and has no model yet."""
         found = cls(name, state, fleet, inputs)
         durable.make_folder(found.folder)
-        durable.replace(found.folder / slots.TRUSTED, trusted)
+        durable.replace(found.folder / slots.TRUSTED, trusts.publisher)
+        durable.replace(state / "reviewers.json", reviewers_json(trusts.reviewers))
+        remember_policy(state, trusts.policy)
         return found
 
     @property
@@ -106,6 +127,7 @@ class Updated:
             now=time.time,
             watch=lambda _, __: None,
             log=self._log,
+            proof=partial(check_proof, self.state),
         )
         rules = Rules(self.fleet, self.token, None, TABLE.trial)
         return Place(self.state, self.folder, rules, steps, time.time)

@@ -13,14 +13,17 @@ from typing import Final
 
 import msgspec
 
+from covey.policy.signed import Reviewers
 from covey.rollout.plan import BUCKETS, Image, Ring
 from covey.rollout.rolling_state import Abort, Rollout
 from covey_client.update_outcome import read_outcome
 from covey_io import durable
 from covey_server.release import release_keys
 from covey_server.run_folder import RunFolder
+from covey_simulations.policing import reviewer_key
+from covey_simulations.roles import run_keys
 from covey_simulations.rollout.broken import broken
-from covey_simulations.rollout.devices import Updated, running
+from covey_simulations.rollout.devices import Trusts, Updated, running
 from covey_simulations.rollout.operator import SECONDS, FleetHealth, Operation
 from covey_simulations.rollout.served import Fetched, served
 from covey_simulations.world import World, finished
@@ -103,11 +106,13 @@ def is_over(run: Path) -> bool:
 
 
 def _made(world: World, operation: Operation) -> Iterator[Updated]:
-    trusted = release_keys(world.folder.path / "keys").public
+    keys = world.folder.path / "keys"
+    reviewers = Reviewers((reviewer_key(run_keys(world.folder.path)).verifier,), 1)
+    trusts = Trusts(release_keys(keys).public, reviewers, world.fleet.operator.policy_sent)
     for name, local in world.data.devices.items():
         state, inputs = operation.folder / "devices" / name, local.held_out.x
         durable.make_folder(state)
-        yield Updated.made(state, name, operation.fleet, inputs, trusted)
+        yield Updated.made(state, name, operation.fleet, inputs, trusts)
 
 
 def _good(stage: Stage, archive: bytes) -> Image:
