@@ -12,7 +12,7 @@ row move the result by more.
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import isqrt, sqrt
+from math import floor, isqrt, sqrt
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -58,11 +58,15 @@ class Shape(NamedTuple):
         clip: Largest L2 norm of a row's piece.
         share: Of Δ², relative to the other parts': a larger one means less noise on this part, more on the
             others.
+        whole: Whether its scale is a whole number: then nothing is rounded in a row of whole numbers. A row
+            that can turn into another one, and not only come or go, has to be exact: rounded one by one, two
+            rows may lie further apart than D2, which bounds each of them.
     """
 
     length: int
     clip: float
     share: float = 1.0
+    whole: bool = False
 
 
 def squared_sensitivity(parts: Sequence[Part]) -> Fraction:
@@ -89,12 +93,13 @@ def laid_out(shapes: Mapping[str, Shape], norm: int) -> tuple[Part, ...]:
     parts = []
     for name, shape in shapes.items():
         scale = norm * sqrt(shape.share / whole) / shape.clip * (1 - _SLACK)
+        scale = floor(scale) if shape.whole else scale
         if not scale > 0 or norm < 1:
             raise InputError(
                 f"{name}: a clip norm of {shape.clip:g} leaves no resolution in {norm} integer units",
                 hint="lower update_clip or examples_cap, or ask fewer devices",
             )
-        parts.append(Part(name, shape.length, shape.clip, min(scale, float(FINEST))))
+        parts.append(Part(name, shape.length, shape.clip, float(min(scale, FINEST))))
     return tuple(parts)
 
 

@@ -37,7 +37,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 lengths = st.integers(1, 5)
 shapes = st.dictionaries(
     st.sampled_from(["update", "loss", "weight", "counts"]),
-    st.builds(Shape, lengths, st.floats(1e-6, 1e4), st.floats(0.01, 1)),
+    st.builds(Shape, lengths, st.floats(1e-6, 1e4), st.floats(0.01, 1), st.just(value=False)),
     min_size=1,
 )
 

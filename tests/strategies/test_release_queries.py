@@ -227,6 +227,18 @@ def test_one_example_moves_a_devices_count_no_further_than_the_norm() -> None:
     assert part.scale * furthest <= plan.norm
 
 
+@given(st.binary(min_size=32, max_size=32), st.integers(2, 5000))
+def test_rounding_takes_two_outcomes_no_further_apart(seed: bytes, norm: int) -> None:
+    """Each row rounded by itself would leave D2: the bound is on rows that come or go, not on a move."""
+    parts = encode.laid_out(health.shapes(HEALTH, "example"), norm)
+    rows = [
+        health.rows(HEALTH, first(outcome=lambda result=result: outcome(result=result)))
+        for result in ("succeeded", "failed")
+    ]
+    one, other = (encode.encode(parts, row, Stream(seed)) for row in rows)
+    assert float(np.linalg.norm(one - other)) <= norm
+
+
 def test_a_plan_for_health_has_one_row_a_device() -> None:
     plan, _ = asked(HEALTH, "example")
     assert plan.rows == 3

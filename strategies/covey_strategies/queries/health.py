@@ -36,9 +36,11 @@ class HealthSum:
 def shapes(task: Health, unit: Unit) -> dict[str, Shape]:
     """How a row is laid out: one count of a device.
 
-    One example can move a device's count from one cell to another, which is further than taking it away.
+    One example can move a device's count from one cell to another, which is further than taking it away. The
+    scale is a whole number, so that the two counts are √2 apart and no rounding takes them further.
     """
-    return {"outcome": Shape(task.rings * len(CELLS), 1.0 if unit == "device" else sqrt(2))}
+    longest = 1.0 if unit == "device" else sqrt(2)
+    return {"outcome": Shape(task.rings * len(CELLS), longest, whole=True)}
 
 
 def rows(task: Health, device: Device) -> Vectors:
