@@ -146,8 +146,12 @@ class Coordinator:
         Raises:
             RoundAborted: Too few devices.
         """
+        return self._ask(self._file.federation.rounds, task, parameters, preprocessing)
+
+    def _ask(
+        self, number: int, task: Task, parameters: Parameters, preprocessing: Standardise | None
+    ) -> PrivateSum:
         asking = self._everyone(self._renewed_asking(preprocessing))
-        number = self._file.federation.rounds
         asked = asking.question(self._grid, number, task, parameters, asking.cohort(self._grid, number))
         collected = asking.collect(asked, self._send(asked.messages()))
         self._book.announce()
@@ -160,7 +164,7 @@ class Coordinator:
             RoundAborted: Too few devices.
         """
         self._book.begin()
-        return self.ask(task, {}, None)
+        return self._ask(0, task, {}, None)
 
     def _everyone(self, asking: Asking) -> Asking:
         """The federation's minimum is of a round's cohort; of all devices more must answer."""

@@ -101,7 +101,7 @@ def _ring_lines(rollout: Rollout, plan: RolloutPlan, expected: Sequence[int]) ->
         heard = (
             "nothing heard yet"
             if health is None
-            else f"{health.succeeded:.0f} succeeded, {health.failed:.0f} failed"
+            else f"{round(health.succeeded)} succeeded, {round(health.failed)} failed"
             + (f", each give or take {health.deviation:.1f}" if health.deviation else "")
         )
         yield (
