@@ -1,6 +1,7 @@
 """`covey demo`: which runs it makes, in which order, and what it goes on with. Nothing is trained."""
 
 import os
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from covey_server.summary import Summary, privacy_of
 from covey_simulations import beside, demo, terminal
 from covey_simulations.demo import BARE, PRIVATE, Demo
 from covey_simulations.report.facts import Beside
+from covey_simulations.rollout.stage import FOLDER, OUTCOME
 from covey_simulations.settings import SimulationFile
 from covey_simulations.terminal import Job, Stopped
 from sum_rows import reserve, settled
@@ -23,6 +25,7 @@ from written_ledger import planned, write
 
 PACKAGE = Path(str(files("covey_simulations")))
 SECOND = 1_000_000_000
+ROLLOUT = "the rollout"
 
 
 def finish(job: Job) -> Summary:
@@ -66,6 +69,16 @@ class Runs:
         self.beside: list[str | None] = []
         self.audited: list[str] = []
         self.stop_in = ""
+        self.rolled_out: list[str] = []
+
+    def roll_out(self, folder: RunFolder, say: Callable[[str], None]) -> tuple[str, ...]:
+        say("demo 1.0.0 to all")
+        if self.stop_in == ROLLOUT:
+            raise KeyboardInterrupt
+        self.rolled_out.append(folder.path.name)
+        (folder.path / FOLDER).mkdir(exist_ok=True)
+        (folder.path / FOLDER / OUTCOME).write_text("[]")
+        return ("all serve it", "rolled back")
 
     def audit_lines(self, folder: Path) -> list[str]:
         self.audited.append(folder.name)
@@ -88,6 +101,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     stand_in = Runs()
     monkeypatch.setattr(demo, "carry_out", stand_in.carry_out)
     monkeypatch.setattr(demo, "audit_lines", stand_in.audit_lines)
+    monkeypatch.setattr(demo, "roll_out", stand_in.roll_out)
     return stand_in
 
 
@@ -103,7 +117,13 @@ def test_the_run_without_noise_comes_first_and_stands_beside_the_private_one(
     assert runs.beside == [None, BARE]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("first of two: without noise")
-    assert lines[-3:-1] == ["audit       nothing found", "            again: covey audit"]
+    assert lines[-5:-1] == [
+        "rollout     all serve it",
+        "            rolled back",
+        "audit       nothing found",
+        "            again: covey audit",
+    ]
+    assert "  demo 1.0.0 to all" in lines
     assert lines[-1] == str(tmp_path / PRIVATE / "report.html")
     assert runs.audited == [PRIVATE]
 
@@ -132,6 +152,16 @@ def test_stopped_in_the_second_run_only_that_is_gone_on_with(runs: Runs, tmp_pat
     demo_in(tmp_path).run([], resuming=True)
     assert runs.asked[2:] == [(PRIVATE, True, 7, False)]
     assert runs.beside[2:] == [BARE]
+
+
+def test_stopped_in_the_rollout_only_that_is_done_again(runs: Runs, tmp_path: Path) -> None:
+    runs.stop_in = ROLLOUT
+    with pytest.raises(Stopped, match=f"covey demo --resume --runs {tmp_path}"):
+        demo_in(tmp_path).run([], resuming=False)
+    runs.stop_in = ""
+    demo_in(tmp_path).run([], resuming=True)
+    assert len(runs.asked) == 2
+    assert runs.rolled_out == runs.audited == [PRIVATE]
 
 
 def test_stopped_between_the_runs_the_second_is_begun(runs: Runs, tmp_path: Path) -> None:
