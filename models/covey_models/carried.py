@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from covey.arrays import Parameters
 from covey.errors import PackageError
 from covey.package.external_data import refuse_external_data
+from covey.package.operators import refuse_operators
 
 NEW: Final = "new"
 OLD: Final = "old"
@@ -36,13 +37,15 @@ def from_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, bytes]:
     """The files, by "new" and "old".
 
     Raises:
-        PackageError: Others, too large, or arrays that hold no file; or weights outside the file.
+        PackageError: Others, too large, or arrays that hold no file; or weights outside the file, or
+            operators whose result may depend on more than one example.
     """
     if set(arrays) not in ({NEW}, {NEW, OLD}):
         raise PackageError(f"files {', '.join(sorted(arrays))} where new and old are compared")
     files = {name: _file(name, array) for name, array in arrays.items()}
     for name, data in files.items():
         refuse_external_data(name, data)
+        refuse_operators(name, data)
     return files
 
 

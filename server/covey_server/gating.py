@@ -38,6 +38,7 @@ def gate(ask: Ask, file: FederationFile, trained: Trained, new: bytes, folder: P
     Raises:
         RoundAborted: Too few devices.
         InputError: The release before it cannot be compared with.
+        PackageError: Devices would refuse to run one of the two.
         StateError: What was kept is damaged.
     """
     old = parent(file, trained.model)
@@ -59,6 +60,7 @@ def gate(ask: Ask, file: FederationFile, trained: Trained, new: bytes, folder: P
 def _asked(
     ask: Ask, file: FederationFile, trained: Trained, old: Contents | None, pair: Parameters
 ) -> GateReport:
+    carried.from_arrays(pair)  # what devices would refuse costs no round
     model, task = trained.model, compare_task(file)
     if old is not None:
         task = msgspec.structs.replace(task, old_preprocessing=old.preprocessing)

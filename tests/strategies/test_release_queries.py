@@ -1,5 +1,6 @@
 """What is asked around a release: ranges, two models side by side, and how a rollout went."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import sqrt
 from typing import Any
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from covey import encode
 from covey.arrays import Parameters, digest
 from covey.errors import PackageError, PlanRefused
+from covey.examples import Examples, LocalData
 from covey.plan import Compare, Health, Observed, Plan, Task, Unit
 from covey.rollout.outcome import Outcome
 from covey.stream import Stream
@@ -166,6 +169,64 @@ def test_a_model_of_other_shapes_is_refused() -> None:
     plan, _ = asked(COMPARE, "device", model=model)
     with pytest.raises(PlanRefused, match="other inputs or outputs"):
         answer(plan, model, first(), Stream(bytes(32)))
+
+
+def failing() -> bytes:
+    """A model that cannot be run where pixel (3, 3) is above 1,000: it looks up a row that is not there."""
+    table = np.tile(np.eye(MODEL.classes, dtype=np.float32)[0], (1000, 1))
+    constants = {
+        "all": np.array([64], np.int64),
+        "pixel": np.array([27], np.int64),
+        "shape": np.array([1, MODEL.classes], np.int64),
+        "table": table,
+    }
+    nodes = [
+        helper.make_node("Reshape", ["input", "all"], ["flat"]),
+        helper.make_node("Gather", ["flat", "pixel"], ["value"]),
+        helper.make_node("Cast", ["value"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["row"]),
+        helper.make_node("Reshape", ["row", "shape"], ["logits"]),
+    ]
+    return made(nodes, constants)
+
+
+def drawing() -> bytes:
+    """A model that answers by lot, and goes on where the example before left off."""
+    return made([helper.make_node("RandomUniform", [], ["logits"], shape=[1, MODEL.classes], seed=7.0)], {})
+
+
+def made(nodes: list[NodeProto], constants: dict[str, Any]) -> bytes:
+    inputs = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *MODEL.input_shape])
+    outputs = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, MODEL.classes])
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", [inputs], [outputs], weights)
+    opset = [helper.make_opsetid("", 20)]
+    data: bytes = helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    return data
+
+
+@pytest.mark.parametrize("model", [failing, drawing])
+def test_a_model_that_ties_examples_together_is_refused(model: Callable[[], bytes]) -> None:
+    carries = carried.to_arrays(model(), None)
+    plan, _ = asked(Compare(64), "example", model=carries)
+    with pytest.raises(PlanRefused, match="operators"):
+        answer(plan, carries, first(), Stream(bytes(32)))
+
+
+def test_an_example_that_a_model_fails_on_is_missed_and_changes_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second line of defence: without it one example took all others of its device out of the sum."""
+    monkeypatch.setattr(carried, "refuse_operators", lambda *_: None)
+    data, carries = cut(0, 40), carried.to_arrays(failing(), None)
+    x = data.held_out.x.copy()
+    x[5, 0, 3, 3] = 5000.0
+    odd = LocalData(data.train, Examples(x, data.held_out.y))
+    plain, other = (
+        told(Compare(64), "example", first(data=each), model=carries)["totals"] for each in (data, odd)
+    )
+    assert float(np.linalg.norm(plain - other)) <= compare.LONGEST
+    assert other[0] == pytest.approx(40, abs=1e-2)
 
 
 @given(st.binary(min_size=1, max_size=200))

@@ -53,7 +53,7 @@ def refuse_external_data(name: str, model: bytes) -> None:
 def _has_external(data: memoryview, kind: str, depth: int) -> bool:
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if kind == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)):
             return True
         below = _FIELDS[kind].get(field)
@@ -62,7 +62,7 @@ def _has_external(data: memoryview, kind: str, depth: int) -> bool:
     return False
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field; a value is an integer or the bytes of a string or message."""
     position = 0
     while position < len(data):

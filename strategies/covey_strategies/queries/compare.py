@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from covey.arrays import Parameters
 from covey.encode import Shape, Vectors
 from covey.errors import PackageError, PlanRefused
-from covey.examples import Standardise
+from covey.examples import Floats, Standardise
 from covey.plan import Compare, Plan, Unit
 from covey_models import carried
+from covey_models.evaluation import Predict
 from covey_models.model import Model
 from covey_strategies.queries.device import Device, scaled_inputs
 
@@ -111,12 +112,16 @@ def _right(model: bytes, device: Device, preprocessing: Standardise | None) -> N
     from covey_models.runtime import predictor  # noqa: PLC0415 - as above
 
     examples = scaled_inputs(device.data.held_out, preprocessing)
-    if not len(examples):
-        return np.zeros(0)
-    right: NDArray[np.float64] = (predictor(model)(examples.x).argmax(axis=1) == examples.y).astype(
-        np.float64
-    )
-    return right
+    predict = predictor(model)
+    return np.array([_is_right(predict, x, y) for x, y in zip(examples.x, examples.y, strict=True)], float)
+
+
+def _is_right(predict: Predict, x: Floats, y: np.int64) -> bool:
+    """One example by itself: whatever it does to a model, the others count as they would without it."""
+    try:
+        return bool(predict(x[None]).argmax(axis=1)[0] == y)
+    except Exception:  # noqa: BLE001 - ONNX Runtime's errors have no base class; told to nobody, as a miss
+        return False
 
 
 def _counted(
