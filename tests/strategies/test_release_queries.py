@@ -8,21 +8,26 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import nn
+from torch.nn import functional
 
 from covey import encode
 from covey.arrays import Parameters, digest
 from covey.errors import PackageError, PlanRefused
 from covey.examples import Examples, LocalData
-from covey.plan import Compare, Health, Observed, Plan, Task, Unit
+from covey.plan import Calibrate, Compare, Health, Observed, Plan, Task, Unit
 from covey.rollout.outcome import Outcome
 from covey.stream import Stream
 from covey_models import carried, ranges
 from covey_models.evaluation import evaluate
 from covey_models.export import to_onnx
+from covey_models.observing import everything
 from covey_models.runtime import predictor
+from covey_models.training import parameters_of
 from covey_models.zoo.digits import MODEL
 from covey_models.zoo.wrist import MODEL as OTHER
 from covey_strategies.protection import Protection
@@ -98,6 +103,52 @@ def test_places_in_another_network_are_refused(changes: dict[str, Any]) -> None:
     plan, parameters = asked(task, "device")
     with pytest.raises(PlanRefused, match="places in the network"):
         answer(plan, parameters, first(), Stream(bytes(32)))
+
+
+class Standardised(nn.Module):
+    """One linear layer whose weight is standardised each time: a value with an axis of 64, for no example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(64, 64))
+        self.classify = nn.Linear(64, MODEL.classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean()
+        logits: torch.Tensor = self.classify(functional.linear(x.flatten(1), weight))
+        return logits
+
+
+def test_no_place_is_asked_about_that_counts_something_else_than_examples() -> None:
+    """With 64 examples the weight's rows were counted, with 65 nothing was: one example moved all of it."""
+    model = replace(MODEL, build=Standardised)
+    device = first(model=model, data=cut(0, 64))
+    weights = parameters_of(model.build())
+    found = everything(model.build(), np.zeros((3, *MODEL.input_shape), np.float32))
+    (place,) = [number for number, value in enumerate(found) if value.shape == (64, 64)]
+    task = Calibrate((Observed(place, 1.0),), len(found), 64)
+    plan, _ = asked(task, "example", model=weights)
+    with pytest.raises(PlanRefused, match="not one per example"):
+        answer(plan, weights, device, Stream(bytes(32)))
+
+
+def test_what_an_example_counts_as_does_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit: a network's weights are the server's choice and may make much of that."""
+    task = Calibrate(tuple(Observed(place, 1.0) for place in range(CALIBRATE.of)), CALIBRATE.of, 128)
+    plan, weights = asked(task, "example")
+    seen: list[list[Any]] = []
+    rows = ranges.rows
+
+    def recorded(values: list[Any], scales: list[float]) -> ranges.Row:
+        seen.append(values)
+        return rows(values, scales)
+
+    monkeypatch.setattr(ranges, "rows", recorded)
+    for data in (cut(0, 65), cut(1, 65)):
+        calibrate.rows(task, plan, weights, first(data=data))
+    _, left_over, without_the_first = seen
+    for one, other in zip(left_over, without_the_first, strict=True):
+        np.testing.assert_array_equal(one[-1], other[-1])
 
 
 # -- two models side by side

@@ -13,25 +13,38 @@ from numpy.typing import NDArray
 
 from covey.arrays import Parameters
 from covey.encode import Shape, Vectors
-from covey.errors import PlanRefused
+from covey.errors import InputError, PlanRefused
 from covey.plan import Calibrate, Plan, Unit
 from covey_models import ranges
 from covey_models.observing import count, extremes
 from covey_models.training import load
 from covey_strategies.queries.device import Device, scaled_inputs
 
-BATCH = 64  # bounds memory, changes no result
+BATCH = 64
+"""Examples at a time, always: bounds memory. How many there are together decides the last bits of a value, so
+with fewer, what one example counts as would depend on how many others there are."""
+FEW = (2, 3)
+"""Numbers of inputs: what has an axis of its own for examples follows both."""
 
 
 def check(task: Calibrate, device: Device) -> None:
-    """Refuse places in another network than this device's.
+    """Refuse places in another network than this device's, or where no value belongs to an example.
+
+    A weight, turned, is a value as well; with as many rows as a device has examples it would be counted, and
+    with one example more or less nothing would.
 
     Raises:
         PlanRefused: Depends on the plan alone.
     """
-    have = count(device.network, device.model.input_shape)
+    model = device.model
+    have = count(device.network, model.input_shape)
     if task.of != have or max(each.point for each in task.points) >= have:
         raise PlanRefused(f"the plan counts {task.of} places in the network, this device's has {have}")
+    try:
+        for inputs in FEW:
+            extremes(device.network, np.zeros((inputs, *model.input_shape), np.float32), _places(task))
+    except InputError as error:
+        raise PlanRefused(error.message) from error
 
 
 def shapes(task: Calibrate) -> dict[str, Shape]:
@@ -55,8 +68,13 @@ def rows(task: Calibrate, plan: Plan, parameters: Parameters, device: Device) ->
 
 
 def _histograms(task: Calibrate, device: Device, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    values = extremes(device.network, x, [each.point for each in task.points])
+    padded = np.concatenate([x, np.zeros((BATCH - len(x), *x.shape[1:]), np.float32)])
+    values = [found[: len(x)] for found in extremes(device.network, padded, _places(task))]
     return ranges.rows(values, [each.scale for each in task.points])
+
+
+def _places(task: Calibrate) -> list[int]:
+    return [each.point for each in task.points]
 
 
 @dataclass(frozen=True)
