@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 JOBS ?= 2
 
-.PHONY: help demo test test-kill test-fleet test-long aarch64 check lint types floors format clean
+.PHONY: help demo test test-kill test-fleet test-releases test-long aarch64 check lint types floors format clean
 
 help:
 	@echo "make demo       install what it needs, train twenty devices with and without noise, print the report's path (minutes)"
 	@echo "make test       install what it needs, run the tests (minutes)"
 	@echo "make test-kill  real runs and the demo killed at random times, and resumed (minutes)"
 	@echo "make test-fleet real agents killed, frozen, cut off and attacked (minutes; some of it as root)"
+	@echo "make test-releases  updates cut off, killed and rolled back; releases to a real fleet (minutes)"
 	@echo "make test-long  the slow tests too"
 	@echo "make aarch64    ask the package index whether all that a device installs has a wheel for 64-bit ARM"
 	@echo "make check      formatting, lint, types, import floors, tests"
@@ -46,6 +47,11 @@ test-kill: $(VENV)/.dev
 test-fleet: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m long $(patsubst %,tests/e2e/test_%.py,hostile_bundle agent_faults network_faults \
 	  session_attacks full_server_disk certificates wrong_clocks supernode_watch both_ways units pilot_page) $(FLEET)
+
+# Power cuts at every step of an update, real kills, the demo's rollouts, the page, and a release to a real fleet.
+test-releases: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -m long tests/client/test_update_power_cuts.py tests/client/test_update_commands.py \
+	  $(patsubst %,tests/e2e/test_%.py,update_kills releases_page release_fleet) tests/simulations/rollout
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)

@@ -31,6 +31,7 @@ from covey_client import slots
 from covey_io.witness_client import LocalWitness
 from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import read_entries
+from covey_simulations.rollout.stage import is_over
 from sum_rows import recomputed
 
 RUN = Path(small.NAME)
