@@ -1,14 +1,14 @@
 """Whether a release's account of its own making holds: offline, by what the package carries.
 
 What is shown: the models are the ones it speaks of; a ledger that is signed and witnessed as trusted holds
-the run's last reserve, and one whose plan carried parameters of this digest; every serial number up to the
-last is accounted for; and ε, computed anew from all sums that are listed, is what is stated and no more than
-the policy's.
+the run's last reserve, and one whose plan carried parameters of this digest, both as they are listed; every
+serial number up to the last is accounted for; and ε, computed anew from all sums that are listed, is what is
+stated and no more than the policy's.
 
-What cannot be shown here, and an audit of the ledger checks: that the parameters of the sums before the last
-are as listed (their entries are not carried), that no other run of the fleet spent from the same devices'
-budgets, that the ONNX files hold the parameters of that digest, the ε against who sees only releases, and
-what quantisation, gate and figures say. Those stand by the publisher's signature.
+What cannot be shown here, and an audit of the ledger checks: that the parameters of all other sums are as
+listed (their entries are not carried), that no other run of the fleet spent from the same devices' budgets,
+that the ONNX files hold the parameters of that digest, the ε against who sees only releases, and what
+quantisation, gate and figures say. Those stand by the publisher's signature.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from covey.package.names import PROVENANCE
 from covey.package.provenance_record import Record
 from covey.package.provenance_statement import Provenance, decode, encode, provenance_of
 from covey.package.provenance_sums import asked
-from covey.plan import Plan
+from covey.plan import Compare, Health, Plan
 from covey.policy.terms import Policy, exact
 from covey.spending import Asked
 
@@ -69,11 +69,11 @@ def check_provenance(
     record = provenance.record
     _check_package(package, provenance)
     head = _head(record, log_trust)
-    plan = _plan(record.budget, head, record)
-    _check_carried(_plan(record.carried, head, record), plan, record)
+    plan, carried = (_plan(each, head, record) for each in (record.budget, record.carried))
+    _check_carried(carried, plan, record)
     _check_settle(plan, head, record)
     sums = asked(record.sums, record.run)
-    _check_complete(sums, plan)
+    _check_complete(sums, carried, plan)
     _check_claim(sums, record)
     if policy is not None:
         _check_policy(sums, plan, policy)
@@ -128,6 +128,10 @@ def _plan(logged: Logged, head: Checkpoint, record: Record) -> Plan:
 def _check_carried(carried: Plan, last: Plan, record: Record) -> None:
     if not hmac.compare_digest(carried.model_sha256, record.model):
         raise _refusal(f"entry {record.carried.index} carried another model")
+    if isinstance(carried.task, Compare | Health):
+        raise _refusal(
+            f"entry {record.carried.index} carried no parameters: it asks for {plans.kind(carried)}"
+        )
     if carried.sum > last.sum or carried.round > record.last_round:
         raise _refusal("its model is of a later sum than its last")
     if not record.first_round <= record.last_round:
@@ -147,10 +151,11 @@ def _check_settle(plan: Plan, head: Checkpoint, record: Record) -> None:
         raise _refusal(f"{entry.members.survivors} devices were in its last sum")
 
 
-def _check_complete(sums: list[Asked], last: Plan) -> None:
+def _check_complete(sums: list[Asked], carried: Plan, last: Plan) -> None:
     """Serial numbers rise by one from the first sum to the last: one that is left out leaves a gap."""
-    if Asked.of(last) not in sums:
-        raise _refusal("its last sum is not listed as it stands in the ledger")
+    for name, plan in (("last", last), ("model's", carried)):
+        if Asked.of(plan) not in sums:
+            raise _refusal(f"its {name} sum is not listed as it stands in the ledger")
     places = [(each.sum, each.cohort_number) for each in sums]
     if len(set(places)) != len(places):
         raise _refusal("it lists a sum twice")

@@ -19,7 +19,7 @@ from covey.package.provenance import Record, check_provenance, decode, encode, p
 from covey.package.provenance_making import paid
 from covey.package.provenance_record import Parent
 from covey.package.provenance_sums import AskedSums, asked, grouped
-from covey.plan import Noise
+from covey.plan import Compare, Health, Noise
 from covey.policy.terms import Budget
 from covey.spending import Asked
 from made_ledger import RUN, honest, model
@@ -180,6 +180,37 @@ def test_an_earlier_sum_cannot_pass_for_the_last() -> None:
     )
     with pytest.raises(PackageError, match="is not in the ledger"):
         check(hidden)
+
+
+def shown_of(made: made_ledger.Made, carried: str) -> dict[str, object]:
+    """What an honest publisher shows of a run whose parameters another plan than the last carried."""
+    assert made.checkpoint is not None
+    shown = paid(made.lines, made.checkpoint, RUN, carried, DELTA)
+    return {"model": carried, **{name: getattr(shown, name) for name in ("claim", "sums", "carried")}}
+
+
+def test_the_sum_that_carried_the_model_cannot_be_listed_with_more_noise() -> None:
+    """Its entry is in the package: its figures are no longer the publisher's word alone."""
+    found = record(honest(), "1.0.0", **shown_of(honest(), model(2)))
+    check(found)
+    train, *rest = found.sums
+    assert train.noise is not None
+    quiet = replace(train, noise=replace(train.noise, variance=train.noise.variance * 100))
+    with pytest.raises(PackageError, match="model's sum is not listed as it stands"):
+        check(replace(found, sums=(quiet, *rest)))
+
+
+@pytest.mark.parametrize("task", [Compare(64), Health("motion-1", "ab" * 32, 2)])
+def test_a_plan_that_carried_no_parameters_is_no_proof_of_a_model(task: Compare | Health) -> None:
+    made = honest()
+    last = max(place for place, entry in enumerate(made.entries) if isinstance(entry, Reserve))
+    files = "f" * 64
+    made = made.replanned(last, task=task, model_sha256=files)
+    assert made.checkpoint is not None
+    shown = paid(made.lines, made.checkpoint, RUN, files, DELTA)
+    names = ("claim", "sums", "budget", "settle", "carried", "checkpoint")
+    with pytest.raises(PackageError, match="carried no parameters: it asks for"):
+        check(record(model=files, **{name: getattr(shown, name) for name in names}))
 
 
 def test_a_checkpoint_must_be_signed_and_witnessed_as_trusted() -> None:
