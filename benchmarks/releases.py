@@ -9,8 +9,9 @@ One JSON object a line, in this order (--part: only some of them):
   package   package_bytes of each model of the registry: the archive, both ONNX files, provenance, bill of
             materials and card; verify_ms from the archive's bytes to a verified package, provenance_ms for
             its proof of budget (three private sums) with empty caches, p50 and p95 each
-  poll      update_check_ms, of a poll without news, in a process that has its libraries loaded: p50 and p95;
-            update_check_requests and bytes of each, as the server counts them. cold: without a cache
+  poll      update_check_ms, of a poll without news, in a process that has its libraries loaded: p50 and p95 by
+            the clock, update_check_cpu_ms of the processor; update_check_requests and bytes of each, as the
+            server counts them. cold: without a cache
   process   the same poll by `covey_client.update_running`, from the start of its process to the end
   update    whole updates by the real updater over HTTP, real children, real slots, while an application asks
             without a pause: update_s from the question to the commit (a trial of 100 requests; the usual one
@@ -18,8 +19,9 @@ One JSON object a line, in this order (--part: only some of them):
             children_peak_rss_mb of those that try the model, selftest_ms, bytes_per_update with metadata and
             heads, and the application's longest request around the switch
   switch    switch_pause_ms: the longest `predict` while the model under it is switched and committed, the
-            median over --switches; without_switch_longest_ms: the same in as many seconds without a switch;
-            slow_during, slow_between: requests in such a span that took ten times the median
+            median over --switches; without_switch_ms: the same in as many seconds without a switch. …_own_ms:
+            without what the thread waited because other processes had all processors. slow_during,
+            slow_between: requests in such a span that by themselves took ten times the median
   latency   of `predict`, raw input to label, int8 against fp32: p50 and p95 in microseconds, in turn
   accuracy  of int8 against fp32, per cent, from benchmarks/calibration.py: trained for some seconds on real
             data where there is some; `trained` is false where there is none
@@ -99,6 +101,7 @@ def polls(asked: argparse.Namespace) -> Iterator[Row]:
             yield {
                 "cache": "cold" if cold else "warm",
                 **spread("update_check_ms", found["polls_ms"]),
+                **spread("update_check_cpu_ms", found["polls_cpu_ms"]),
                 "update_check_requests": traffic.requests / asked.repeat,
                 "bytes_received": round(traffic.sent / asked.repeat),
                 "bytes_sent": round(traffic.received / asked.repeat),
