@@ -9,7 +9,7 @@ One JSON object a line, in this order (--part: only some of them):
   package   package_bytes of each model of the registry: the archive, both ONNX files, provenance, bill of
             materials and card; verify_ms from the archive's bytes to a verified package, provenance_ms for
             its proof of budget (three private sums) with empty caches, p50 and p95 each
-  poll      update_check_ms, of a poll without news, in a process that has its libraries loaded: p50 and p95 by
+  poll      update_check_ms, of a poll without news, in a process that has its libraries loaded: p50, p95 by
             the clock, update_check_cpu_ms of the processor; update_check_requests and bytes of each, as the
             server counts them. cold: without a cache
   process   the same poll by `covey_client.update_running`, from the start of its process to the end
