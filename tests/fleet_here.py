@@ -5,7 +5,7 @@ their own that answer under the signed policy alone, one ledger with its witness
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,10 @@ def fleet_here(server: Path, devices: Path) -> Iterator[None]:
     """Do what is ordered, as `covey serve` would.
 
     Args:
-        server: The server's configuration.
+        server: The server's configuration; it need not be there before somebody orders something.
         devices: A folder with the state of each device, as `covey fleet init FOLDER NAME…` makes it.
     """
-    file, over = server_file.read(server), threading.Event()
+    over = threading.Event()
     participants = dict(enumerate(map(_participant, _dealt(devices)), start=SERVER + 1))
 
     def grid() -> InProcessGrid:
@@ -50,9 +50,8 @@ def fleet_here(server: Path, devices: Path) -> Iterator[None]:
 
     def serve() -> None:
         while not over.wait(LOOK_SECONDS):
-            for order in Orders(file.folder.orders).all():
-                if not order.is_over:
-                    _run(file, order, grid())
+            if server.exists():
+                _serve_once(server_file.read(server), grid)
 
     thread = threading.Thread(target=serve, name="fleet here")
     thread.start()
@@ -61,6 +60,12 @@ def fleet_here(server: Path, devices: Path) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _serve_once(file: ServerFile, grid: Callable[[], InProcessGrid]) -> None:
+    for order in Orders(file.folder.orders).all():
+        if not order.is_over:
+            _run(file, order, grid())
 
 
 def _run(file: ServerFile, order: Order, grid: InProcessGrid) -> None:
