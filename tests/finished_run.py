@@ -65,15 +65,16 @@ class Finished:
     public: Path
 
 
-def finished(folder: Path, *, seed: int = 1, int8: bool = True) -> Finished:
+def finished(folder: Path, *, seed: int = 1, int8: bool = True, gate: bool = False) -> Finished:
     """Make one.
 
     Args:
         folder: Empty.
         seed: Decides the trained parameters.
         int8: Whether the run made an int8 model.
+        gate: Whether it was to have a gate; its verdict is not written here.
     """
-    run = RunFolder.create(folder / NAME, CONFIG)
+    run = RunFolder.create(folder / NAME, CONFIG | ({"release": {"gate": True}} if gate else {}))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         parameters = initial(MODEL, seed)
@@ -90,13 +91,18 @@ def finished(folder: Path, *, seed: int = 1, int8: bool = True) -> Finished:
     if int8:
         models["int8"] = to_int8(fp32, probes(MODEL.input_shape, 3))
     keys = new_signing_key()
-    (run.path / f"{NAME}.covey").write_bytes(pack(sign_package(_package(models), keys[0])))
+    (run.path / f"{NAME}.covey").write_bytes(packed(models, keys[0]))
     (run.path / "summary.json").write_bytes(msgspec.json.encode(_summary(run.path, int8=int8)))
     policy, private, public = (folder / each for each in ("policy.signed", "release.pem", "release.pub.pem"))
     policy.write_bytes(made_ledger.policy_note())
     private.write_bytes(keys[0])
     public.write_bytes(keys[1])
     return Finished(run.path, run.run, policy, private, public)
+
+
+def packed(models: dict[Variant, bytes], private: bytes | None = None) -> bytes:
+    """A run's package of these models; signed by a key of its own if none is given."""
+    return pack(sign_package(_package(models), private or new_signing_key()[0]))
 
 
 def _package(models: dict[Variant, bytes]) -> dict[str, bytes]:

@@ -42,19 +42,28 @@ def gate(ask: Ask, file: FederationFile, trained: Trained, new: bytes, folder: P
         StateError: What was kept is damaged.
     """
     old = parent(file, trained.model)
-    pair = carried.to_arrays(new, None if old is None else old.model(old.variants[-1]))
-    path, compared = folder / FILE, folder / COMPARED
-    named = digest(pair).encode()
-    if not compared.exists() or compared.read_bytes() != named:
+    path, pair = folder / FILE, files(new, old)
+    if not is_of(folder, pair):
         path.unlink(missing_ok=True)
     if not path.exists():
         report = _asked(ask, file, trained, old, pair)
-        durable.replace(compared, named)
+        durable.replace(folder / COMPARED, digest(pair).encode())
         durable.replace(path, msgspec.json.encode(report))
     try:
         return msgspec.json.decode(path.read_bytes(), type=GateReport)
     except msgspec.MsgspecError as error:
         raise StateError(f"{path} is damaged: {error}", hint=AGAIN) from error
+
+
+def files(new: bytes, old: Contents | None) -> Parameters:
+    """What devices compare: what they would run of both releases."""
+    return carried.to_arrays(new, None if old is None else old.model(old.variants[-1]))
+
+
+def is_of(folder: Path, pair: Parameters) -> bool:
+    """Whether the verdict that a run's folder keeps, if any, is on these files."""
+    path = folder / COMPARED
+    return path.exists() and path.read_bytes() == digest(pair).encode()
 
 
 def _asked(

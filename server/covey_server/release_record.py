@@ -15,6 +15,7 @@ from covey.package.provenance import Record
 from covey.package.provenance_making import Paid, paid
 from covey.package.provenance_record import Code, Figures, Parent
 from covey_io.packages import read_package
+from covey_server import gating
 from covey_server.release_quantisation import quantisation
 from covey_server.release_run import Finished, Int8, Wanted
 from covey_server.release_source import commit
@@ -85,10 +86,13 @@ def _gate(finished: Finished, models: Mapping[Variant, bytes]) -> GateReport | N
     """What devices made of it; of files that they have not seen nothing is known.
 
     Raises:
-        InputError: The run's gate did not pass, or what is asked for is not what passed it.
+        InputError: The run's gate did not pass, its verdict is missing, or what is asked for, or was put in
+            the run's folder since, is not what passed it.
     """
-    path = finished.folder.path / "gate.json"
+    path = finished.folder.path / gating.FILE
     if not path.exists():
+        if finished.file.release.gate:
+            raise InputError(f"{path}, the gate's verdict, is missing", hint="put it back as it was")
         return None
     try:
         report = msgspec.json.decode(path.read_bytes(), type=GateReport)
@@ -96,7 +100,9 @@ def _gate(finished: Finished, models: Mapping[Variant, bytes]) -> GateReport | N
         raise StateError(f"{path} is damaged: {error}", hint="put it back as it was") from error
     if not report.may_publish:
         raise InputError(f"nothing is released: {report.words}", hint="train on, and compare again")
-    if models != {variant: finished.package.model(variant) for variant in finished.package.variants}:
+    pair = gating.files(list(models.values())[-1], gating.parent(finished.file, finished.model))
+    own = {variant: finished.package.model(variant) for variant in finished.package.variants}
+    if models != own or not gating.is_of(finished.folder.path, pair):
         raise InputError(
             "devices compared other files than those asked for",
             hint="leave out --weights-only and --fp32-only: what passed the gate is what is released",

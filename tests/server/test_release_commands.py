@@ -17,6 +17,7 @@ import memory_ledger
 import policy_texts
 import secagg_fleet
 from commands import invoked
+from covey.arrays import digest
 from covey.errors import ConfigError, InputError, PackageError, ProtocolError
 from covey.gate import GateLimits, counts_of, decide
 from covey.package import manifest as manifests
@@ -26,6 +27,8 @@ from covey.package.keys import new_signing_key
 from covey.package.names import BOM, MANIFEST, PROVENANCE
 from covey.package.provenance import read_provenance
 from covey.package.verify import sign_package
+from covey_models.quantise import to_int8_weights
+from covey_server import gating
 from covey_server.key_files import new_p256, write_private
 from covey_server.release_commands import release as app
 from finished_run import Finished
@@ -276,21 +279,51 @@ def own(made: Finished, tmp_path: Path) -> Finished:
     return replace(made, path=shutil.copytree(made.path, tmp_path / "own"))
 
 
+def judged(own: Finished, right: int, only_old: int, only_new: int) -> None:
+    """Write down what a gate does that devices told so much of 10,000 examples; the old model had 9,500."""
+    cells = [10_000, 9_500, right, only_old, only_new, *[1_000, 50, 51] * 10]
+    report = decide(counts_of(cells, [str(each) for each in range(10)], (), 0), GateLimits())
+    package = read(unpack((own.path / "lab.covey").read_bytes()))
+    compared = gating.files(package.model(package.variants[-1]), None)
+    (own.path / gating.COMPARED).write_text(digest(compared))
+    (own.path / gating.FILE).write_bytes(msgspec.json.encode(report))
+
+
 def test_a_run_whose_gate_did_not_pass_is_not_released(own: Finished, tmp_path: Path) -> None:
-    labels = [str(each) for each in range(10)]
-    cells = [10_000, 9_500, 9_000, 540, 40, *[1_000, 50, 51] * 10]
-    report = decide(counts_of(cells, labels, (), 0), GateLimits())
-    (own.path / "gate.json").write_bytes(msgspec.json.encode(report))
+    judged(own, 9_000, 540, 40)
     with pytest.raises(InputError, match="nothing is released: the gate failed; accuracy drop"):
         run("build", own.path, "--out", tmp_path / "r")
     assert not (tmp_path / "r").exists()
-    cells[2:5] = [9_490, 40, 30]
-    passed = decide(counts_of(cells, labels, (), 0), GateLimits())
-    (own.path / "gate.json").write_bytes(msgspec.json.encode(passed))
+    judged(own, 9_490, 40, 30)
     run("build", own.path, "--out", tmp_path / "r")
     assert "gate              the gate passed" in run("show", tmp_path / "r").stdout
     with pytest.raises(InputError, match="compared other files"):
         run("build", own.path, "--out", tmp_path / "s", "--weights-only")
+
+
+def test_a_gates_verdict_is_on_the_files_that_devices_compared(own: Finished, tmp_path: Path) -> None:
+    """A package that was put in the run's place afterwards: its fp32 is the run's, its int8 is not."""
+    judged(own, 9_490, 40, 30)
+    package = read(unpack((own.path / "lab.covey").read_bytes()))
+    fp32 = package.model("fp32")
+    own.path.joinpath("lab.covey").write_bytes(
+        finished_run.packed({"fp32": fp32, "int8": to_int8_weights(fp32)})
+    )
+    with pytest.raises(InputError, match="compared other files"):
+        run("build", own.path, "--out", tmp_path / "r")
+
+
+def test_a_verdict_that_says_nothing_of_its_files_releases_nothing(own: Finished, tmp_path: Path) -> None:
+    judged(own, 9_490, 40, 30)
+    (own.path / gating.COMPARED).unlink()
+    with pytest.raises(InputError, match="compared other files"):
+        run("build", own.path, "--out", tmp_path / "r")
+
+
+def test_a_run_with_a_gate_is_not_released_without_its_verdict(tmp_path: Path) -> None:
+    made = finished_run.finished(tmp_path, gate=True)
+    with pytest.raises(InputError, match=r"gate\.json, the gate's verdict, is missing"):
+        run("build", made.path, "--out", tmp_path / "r")
 
 
 def test_an_unfinished_run_is_not_released(own: Finished, tmp_path: Path) -> None:
