@@ -30,14 +30,14 @@ def burn_down(sums: Sequence[Mechanism], delta: float, last: float) -> Iterator[
     """
     step = -(-len(sums) // POINTS)
     totals = {side: _Total() for side in get_args(Side)}
-    done: dict[tuple[str, int], Event] = {}
+    done: dict[tuple[str, int, Side], Event] = {}
     for number, each in enumerate(sums, start=1):
         sum_ = each.reserved
-        before = done.get(sum_.key)
-        if before is None or each.event.renyi(2) > before.renyi(2):
-            for side in sum_.asked.touches:
+        for side in sum_.asked.touches:
+            before = done.get((*sum_.key, side))
+            if before is None or each.event.renyi(2) > before.renyi(2):
                 totals[side].add(each.event, before)
-            done[sum_.key] = each.event
+                done[*sum_.key, side] = each.event
         if number == len(sums):
             yield _point(sum_, last)
         elif number % step == 0:

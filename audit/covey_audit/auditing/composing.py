@@ -54,19 +54,19 @@ def multiplier(sum_: Reserved, made: Mechanism) -> float:
 
 
 def groups(sums: Iterable[Mechanism]) -> Groups:
-    """Mechanisms in groups that touch different data; of a sum's cohorts the costliest counts.
+    """Mechanisms in groups that touch different data; of a sum's cohorts the costliest on either side counts.
 
-    The same as `covey.spending.groups`.
+    The same as `covey.spending.groups`, also where cohorts of one sum ask differently, which is a finding.
     """
-    costliest_: dict[tuple[str, int], Mechanism] = {}
+    costliest_: dict[tuple[str, int, Side], Event] = {}
     for each in sums:
-        other = costliest_.setdefault(each.reserved.key, each)
-        if other is not each and each.event.renyi(2) > other.event.renyi(2):
-            costliest_[each.reserved.key] = each
-    of_side = {side: Counter[Event]() for side in get_args(Side)}
-    for each in costliest_.values():
         for side in each.reserved.asked.touches:
-            of_side[side][each.event] += 1
+            other = costliest_.setdefault((*each.reserved.key, side), each.event)
+            if other is not each.event and each.event.renyi(2) > other.renyi(2):
+                costliest_[*each.reserved.key, side] = each.event
+    of_side = {side: Counter[Event]() for side in get_args(Side)}
+    for (_, _, side), event in costliest_.items():
+        of_side[side][event] += 1
     return [group for group in of_side.values() if group]
 
 

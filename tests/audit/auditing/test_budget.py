@@ -12,7 +12,18 @@ import made_ledger
 from covey import spending
 from covey.accounting import Skellam, epsilon
 from covey.ledger import entries as ledger
-from covey.plan import Plan, from_bytes
+from covey.plan import (
+    Calibrate,
+    Compare,
+    Gradient,
+    Health,
+    Observed,
+    Plan,
+    Statistics,
+    Task,
+    Validate,
+    from_bytes,
+)
 from covey.spending import Asked
 from covey_audit.auditing import (
     Anchors,
@@ -129,6 +140,43 @@ def test_groups_are_those_of_the_spending_that_everyone_counts() -> None:
     assert [sorted(each.items(), key=repr) for each in composing.groups(made)] == [
         sorted(each, key=repr) for each in expected
     ]
+
+
+TASKS: tuple[Task, ...] = (
+    Gradient(0.3, 0, 1.0, 1.0, 1.0, 10),
+    Validate(10),
+    Statistics(10),
+    Calibrate((Observed(0, 1.0),), 3, 10),
+    Compare(10),
+    Health("motion-1", "ab" * 32, 2),
+)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from(TASKS), st.integers(2, 9)), min_size=1, max_size=3),
+        min_size=1,
+        max_size=7,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_an_audit_adds_up_what_devices_do_whatever_cohorts_ask(drawn: list[list[tuple[Task, int]]]) -> None:
+    """Also where an operator asks the cohorts of one sum differently: that hides no cost on either side."""
+    base, made = sums()[0], list[Reserved]()
+    for serial, cohorts in enumerate(drawn, 1):
+        for number, (task, z) in enumerate(cohorts):
+            assert base.plan.noise is not None
+            noise = msgspec.structs.replace(base.plan.noise, variance=(z * base.plan.norm) ** 2)
+            changed = {"task": task, "unit": "example", "cohorts": len(cohorts), "noise": noise}
+            plan = msgspec.structs.replace(numbered(base, serial), cohort_number=number, **changed)
+            made.append(replace(base, plan=plan, asked=mechanism.numbers(plan)))
+    asked = [(Asked.of(each.plan), None) for each in made]
+    expected = spending.costliest(spending.groups(asked, "server"), 1e-5).value
+    found = composing.mechanisms(made, lambda _: None, "server")
+    total = composing.costliest(composing.groups(found), 1e-5).value
+    assert total == pytest.approx(expected, rel=1e-12)
+    points = list(burn_down([*found, found[-1]], 1e-5, 1e9))
+    assert points[len(made) - 1].epsilon == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_burn_down_of_very_many_sums_is_thinned() -> None:
