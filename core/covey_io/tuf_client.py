@@ -87,6 +87,12 @@ class ClockedUpdater(Updater):
         signed = self._load_targets(role, Targets.type).targets
         return {path: target for path, target in signed.items() if delegation.is_delegated_path(path)}
 
+    def _persist_file(self, filename: str, data: bytes) -> None:
+        """As tuf does, unless that is there already: a poll without news writes nothing."""
+        path = Path(filename)
+        if not path.is_file() or path.read_bytes() != data:
+            super()._persist_file(filename, data)
+
 
 class FolderFetcher(FetcherInterface):
     """Reads `file:` URLs below folders: a repository on this disk, or on a stick.

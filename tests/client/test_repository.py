@@ -50,14 +50,20 @@ def test_an_instruction_its_floors_and_its_archive(world: World) -> None:
         device.fetch(one, world.folder / "part", unwatched)  # the floor is the updater's to apply
 
 
+def written(device: Repository) -> dict[str, int]:
+    """Every file of its cache, and which one it is."""
+    return {str(path): path.stat().st_ino for path in device._folder.rglob("*") if path.is_file()}
+
+
 def test_without_news_two_requests(world: World) -> None:
     world.instruct(1, world.publish("1.0", 1))
     with served(world.repo) as (address, asked):
         device = world.device(address)
         assert device.check()
         asked.clear()
-        before = device.requests
+        before, files = device.requests, written(device)
         assert device.check()
+        assert written(device) == files  # a poll without news wears out no flash
         assert [path for path, _ in asked] == ["/metadata/2.root.json", "/metadata/timestamp.json"]
         assert device.requests - before == 2
         world.at += 1
