@@ -1,7 +1,7 @@
 """A fleet on this machine that trains, releases and is updated: every part of it a process, by its commands.
 
 keys/        as `covey fleet init` makes them; the server's repository keys are in keys/operator/tuf
-repository/  static files, over loopback HTTP
+repository/  static files, over HTTPS on loopback
 server/      of `covey serve`, with runs, ledger and rollouts
 piNN.toml    a device: its agent starts its updater
 """
@@ -9,7 +9,6 @@ piNN.toml    a device: its agent starts its updater
 import json
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from covey_client import slots
 from covey_client.update_outcome import read_outcome
 from covey_client.update_store import read_state
 from covey_io.device_keys import reviewers_json
+from covey_server.fleet_keys import LOCAL
 from covey_server.tuf_roles import ONLINE
 from flower_programs import free_port
 from pilot import MASKED, Device, Pilot, pilot
@@ -56,6 +56,7 @@ root = "{root}"
 every_seconds = 30
 approvers = {approvers}
 approvals = 2
+provenance = "demanded"
 hang_seconds = 60
 [update.test]
 seconds = 240
@@ -73,31 +74,31 @@ longest_seconds = 15
 
 
 class Site:
-    """The web server's other side: it can be away.
+    """The web server's other side: it can be away, or miss something.
 
     Attributes:
-        there: Whether it answers.
+        missing: It hangs up on whoever asks for a path that holds this; "/" for everybody, None for nobody.
+        address: Where it answers.
         asked: Paths that were asked for, those that were not answered too.
     """
 
     def __init__(self) -> None:
-        self.there = threading.Event()
-        self.there.set()
+        self.missing: str | None = None
         self.address = ""
         self.asked: list[Any] = []
 
     def handler(self) -> type[Handler]:
-        """Hangs up while the site is away."""
+        """Answers as the site does now."""
         site = self
 
-        class Away(Handler):
+        class Answering(Handler):
             def answer(self) -> None:
-                if site.there.is_set():
-                    super().answer()
-                else:
+                if site.missing is not None and site.missing in self.path:
                     self.close_connection = True
+                else:
+                    super().answer()
 
-        return Away
+        return Answering
 
     def archives(self, sha256: str) -> int:
         """How often a release was asked for: its file is named after it."""
@@ -249,8 +250,8 @@ def releasing_fleet() -> Iterator[ReleasingFleet]:
     sessions, site = free_port(), Site()
     with (
         short_folder() as folder,
-        served(folder / "repository", site.handler()) as (site.address, site.asked),
-        pilot(folder, DEVICES, _federation(), spare=2) as made,
+        pilot(folder, DEVICES, _federation(), spare=2, hosts=LOCAL) as made,
+        served(folder / "repository", site.handler(), _certificate(folder)) as (site.address, site.asked),
         serving(folder, fleet=True, sessions=sessions) as host,
     ):
         fleet = ReleasingFleet(made, host, site)
@@ -264,6 +265,12 @@ def releasing_fleet() -> Iterator[ReleasingFleet]:
         finally:
             for each in fleet.devices:
                 each.stop()  # before what they reach is gone
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """The server's own, which devices believe by their fleet's authority."""
+    operator = folder / "keys/operator"
+    return operator / "tls.crt", operator / "tls.key"
 
 
 def _federation() -> str:
