@@ -27,16 +27,17 @@ def plan_lines(plan: RolloutPlan, tokens: Sequence[str] | None) -> Iterator[str]
     yield f"  falls back to {image_words(plan.fallback) if plan.fallback else 'nothing'}"
     counted = sizes(plan, tokens) if tokens is not None else [None] * len(plan.rings)
     for ring, size in zip(plan.rings, counted, strict=True):
-        named = f" and {len(ring.members)} by name" if ring.members else ""
+        share = [f"{ring.share / 100:g} %"] if ring.share or not ring.members else []
+        who = " and ".join([*share, *([f"{len(ring.members)} by name"] if ring.members else [])])
         new = "" if size is None else f": {size:,} devices more"
         yield (
-            f"  ring {ring.name}: {ring.share / 100:g} %{named}{new}; soaks {ring.soak_seconds / 3600:g} h, "
+            f"  ring {ring.name}: {who}{new}; soaks {ring.soak_seconds / 3600:g} h, "
             f"at least {ring.minimum_reports:,} reports"
         )
     limits, late = plan.limits, plan.limits.report_seconds / 3600
     yield (
         f"  stops above {limits.most_failed / 10:g} % failed at {limits.confidence} % confidence, of at "
-        f"least {limits.least_devices:,} devices; silent ones count {late:g} h after the soak"
+        f"least {limits.least_devices:,} devices; silent ones count {late:.3g} h after the soak"
     )
     yield (
         "  rings too small to show that they are good "

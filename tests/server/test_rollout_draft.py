@@ -122,7 +122,7 @@ def test_a_plan_in_words_says_what_is_signed(tmp_path: Path) -> None:
         "rollout wrist-2 for fleet lab",
         "wrist 2, generation 7, 9 bytes",
         "falls back to wrist 1, generation 6",
-        "ring lab: 0 % and 2 by name: 2 devices more; soaks 2 h, at least 2 reports",
+        "ring lab: 2 by name: 2 devices more; soaks 2 h, at least 2 reports",
         "stops above 2.5 % failed at 95 % confidence",
         "wait for a new plan",
         "sat sun 22:00 to 04:00 UTC",

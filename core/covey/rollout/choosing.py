@@ -57,7 +57,8 @@ def _rolled_back(plan: RolloutPlan, ring: int) -> Choice:
 def _by_ring(instruction: Instruction, plan: RolloutPlan, ring: int, device_token: str) -> Choice:
     image, named = plan.image, plan.rings[ring]
     place = bucket(image.sha256, device_token)
-    where = f"ring {named.name} ({_share(named.share)}; its bucket is {place} of {BUCKETS})"
+    how = f"{_share(named.share)}; its bucket is {place} of {BUCKETS}"
+    where = f"ring {named.name} ({'it is named there' if place >= named.share else how})"
     if ring >= instruction.opened:
         older = plan.fallback
         return (

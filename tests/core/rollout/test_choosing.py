@@ -72,6 +72,7 @@ def test_reasons_are_in_plain_words() -> None:
     place = bucket(NEW.sha256, FLEET[5])
     assert told.startswith("ring ")
     assert f"its bucket is {place} of 10000" in told
+    assert "(it is named there)" in choose(instruction(opened=2), LAB).because
     states: tuple[State, ...] = ("running", "paused", "aborted", "rolled-back", "complete")
     for state, opened in product(states, range(5)):
         assert choose(instruction(state=state, opened=opened), LAB).because
