@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from covey.errors import InputError
+from covey_client.repository import Repository
 from covey_client.source import SourceExpired, SourceRefused, SourceUnreachable
 from covey_io.tuf_client import ClockedUpdater, FolderFetcher
 from tuf_world import ARCHIVE, DAY, World, copied, made_world, served
