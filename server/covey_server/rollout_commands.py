@@ -182,7 +182,7 @@ def approve(
 
 
 @rollout.command(short_help="Begin: the first ring opens.")
-def start(
+def start(  # noqa: PLR0913 - each is an option
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="PLAN.approved", help="The plan, as people signed it.")],
     *,
@@ -196,6 +196,16 @@ def start(
     supersede: Annotated[
         bool, typer.Option("--supersede", help="Take the place of the rollout that is under way.")
     ] = False,
+    after: Annotated[
+        int,
+        typer.Option(
+            metavar="SERIAL",
+            min=0,
+            max=(1 << 53) - 2,
+            help="Number instructions above this one, which devices have seen and the ledger has not:"
+            " whoever stole the rollout key published it.",
+        ),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Begin a rollout that enough people approved: the first ring opens, and the ledger says so.
@@ -219,7 +229,7 @@ def start(
     if not places.is_watched():
         typer.echo(f"no policy in {places.operator}: nobody witnesses the ledger", err=True)
     typer.echo(f"approved by {', '.join(found.by)}", err=True)
-    places.desk().start(found, supersedes=supersede)
+    places.desk().start(found, supersedes=supersede, after=after)
     _print_status(places, as_json=as_json)
 
 

@@ -62,12 +62,14 @@ class RolloutDesk:
         self._now = now
         self._check = check
 
-    def start(self, approved: Approved, *, supersedes: bool = False) -> Rollout:
+    def start(self, approved: Approved, *, supersedes: bool = False, after: int = 0) -> Rollout:
         """Begin a rollout that enough people approved; one that has begun with the same note goes on.
 
         Args:
             approved: The plan.
             supersedes: Whether it takes the place of one that is under way.
+            after: A serial that devices have seen beside those in the ledger: of an instruction that
+                somebody else published with the fleet's key.
 
         Raises:
             InputError: Another one is under way, or its name was used before.
@@ -78,7 +80,8 @@ class RolloutDesk:
                 return before
             told = self._ledger.told(approved.plan.fleet)
             self._check_name(approved.plan.rollout, before, told)
-            begun = Start(self._now(), approved.note, len(approved.by), told.serial, supersedes)
+            seen = max(told.serial, after)
+            begun = Start(self._now(), approved.note, len(approved.by), seen, supersedes)
             state, effects = step(before, begun)
             self._check_publishable(state, effects)
             if before is not None:

@@ -269,6 +269,14 @@ def test_a_name_is_never_used_twice_even_if_the_folder_is_lost(office: Office) -
     assert office.told.serial == 3
 
 
+def test_a_thiefs_serial_can_be_passed(office: Office) -> None:
+    """What somebody else published with the fleet's key stands in no ledger, and devices have seen it."""
+    office.desk().start(signed_plan())
+    office.desk().start(signed_plan(plan(rollout="wrist-3")), supersedes=True, after=900)
+    assert office.told is not None
+    assert office.told.serial == 901
+
+
 class Asked:
     """The fleet, which answers once and counts how often it is asked."""
 

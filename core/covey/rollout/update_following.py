@@ -1,17 +1,23 @@
 """What an updater makes of an instruction: begin, go on, wait, give up, or leave all as it is."""
 
 import hashlib
+from typing import Final
 
 from msgspec.structs import replace
 
 from covey.errors import ProtocolError
+from covey.ledger.note import parse
 from covey.rollout import instruction as instructions
 from covey.rollout import update_events as events
 from covey.rollout.choosing import Choice, choose
 from covey.rollout.instruction import Instruction
 from covey.rollout.update_moves import ENDING, proved, runs_image, told_outcome, withdrawn
 from covey.rollout.update_rules import Rules, check_approved, is_approved
-from covey.rollout.update_state import Attempt, State, Told
+from covey.rollout.update_state import MAX_PLANS, Attempt, State, Told
+
+MOST_AHEAD: Final = 1 << 20
+"""Instructions that a device may have missed. Each is a person's or a ring's, so no fleet has given so many;
+and a thief of the rollout key who counts up by this at every poll never comes to the largest serial."""
 
 
 def followed(state: State, event: events.Instructed, rules: Rules) -> State:
@@ -30,6 +36,7 @@ def followed(state: State, event: events.Instructed, rules: Rules) -> State:
         name: max(low, event.floors.get(name, 0)) for name, low in (event.floors | state.floors).items()
     }
     known = replace(proved(state, event.now), serial=instruction.serial, instruction=digest, floors=floors)
+    known = replace(known, plans=_plans(state, instruction))
     return _follow(replace(known, told=told), choice, instruction, event, rules)
 
 
@@ -42,8 +49,34 @@ def _check_newest(state: State, instruction: Instruction, digest: str, rules: Ru
             blame="server",
             hint="somebody replays an old one, or the repository was put back",
         )
+    if instruction.serial > state.serial + MOST_AHEAD:
+        raise ProtocolError(
+            f"an instruction with serial {instruction.serial}, far beyond {state.serial}, which was seen",
+            blame="server",
+            hint="somebody counts to the end, so that nothing newer can follow; the next serial is one more",
+        )
     if instruction.serial == state.serial and digest != state.instruction:
         raise ProtocolError(f"two instructions with serial {instruction.serial}", blame="operator")
+
+
+def _plans(state: State, instruction: Instruction) -> tuple[str, ...]:
+    """Plans that were followed, with this one.
+
+    People approve a plan for once: whoever holds the rollout key cannot send devices back to what was
+    approved long ago, by a newer instruction that names the old plan with its signatures.
+
+    Raises:
+        ProtocolError: Another plan took its place before.
+    """
+    text = parse(instruction.plan.encode(), blame="operator").text
+    named = hashlib.sha256(text.encode()).hexdigest()
+    if named in state.plans[:-1]:
+        raise ProtocolError(
+            f"the plan of {instruction.planned.rollout} again, whose place another one took",
+            blame="operator",
+            hint="plan anew, under another name, and have it approved",
+        )
+    return state.plans if named in state.plans else (*state.plans, named)[-MAX_PLANS:]
 
 
 def _follow(

@@ -20,6 +20,7 @@ MAX_STATE_BYTES: Final = 1 << 20
 MAX_WHY: Final = 500
 MAX_QUARANTINE: Final = 1024
 MAX_CRASHES: Final = 64
+MAX_PLANS: Final = 1024
 EPOCH: Final = 1_767_225_600
 """2026-01-01: no fleet's metadata is older, so a clock before it is wrong."""
 
@@ -109,6 +110,8 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Attributes:
         serial: Of the newest instruction that was seen; it never falls.
         instruction: SHA-256 of that instruction's bytes; "" before the first.
+        plans: SHA-256 of the texts of plans that were followed, the newest last; none is followed again once
+            another one took its place.
         floors: The lowest generation that may still be installed, by the package's name; they never fall.
         clock: The latest time at which signed metadata was seen to hold, unix seconds; it never falls.
         boot: Which start of the device this is, as its kernel calls it.
@@ -128,6 +131,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     serial: Count = 0
     instruction: Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
+    plans: Annotated[tuple[Sha256, ...], msgspec.Meta(max_length=MAX_PLANS)] = ()
     floors: dict[ShortName, Count] = {}
     clock: Time = EPOCH
     boot: Annotated[str, msgspec.Meta(max_length=64)] = ""

@@ -33,7 +33,10 @@ IMAGES = [image(n) for n in range(1, 5)]
 STATES: tuple[States, ...] = ("running", "paused", "aborted", "rolled-back", "complete")
 INSTRUCTIONS = {
     (serial, new, state, opened): instruction_of(
-        plan_of(IMAGES[new], IMAGES[new - 1], rollout=f"r{new}"), serial, state=state, opened=opened
+        plan_of(IMAGES[new], IMAGES[new - 1], rollout=f"r{new}-{serial // 3}"),
+        serial,
+        state=state,
+        opened=opened,
     )
     for serial in range(1, 7)
     for new in range(1, 4)
@@ -110,6 +113,7 @@ def check_memory(before: State, after: State) -> None:
     """What only ever grows."""
     assert after.serial >= before.serial
     assert after.clock >= before.clock
+    assert after.plans[: len(before.plans)] == before.plans
     assert all(after.floors[name] >= low for name, low in before.floors.items())
     assert {each.sha256 for each in before.quarantine} <= {each.sha256 for each in after.quarantine}
     assert from_bytes(to_bytes(after), where="state") == after

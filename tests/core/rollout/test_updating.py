@@ -12,10 +12,13 @@ from covey.rollout import update_events as events
 from covey.rollout.instruction import Pin
 from covey.rollout.plan import Image, Ring, Window
 from covey.rollout.update_events import Event
+from covey.rollout.update_following import MOST_AHEAD
 from covey.rollout.update_rules import LONGEST_WAIT, Rules, Trial, has_waited, is_open, wait_after
-from covey.rollout.update_state import EPOCH, Release, State, from_bytes, to_bytes
+from covey.rollout.update_state import EPOCH, MAX_PLANS, Release, State, from_bytes, to_bytes
 from covey.rollout.updating import IllegalEvent, due, step
-from update_world import DEVICE, FLEET, NOW, instruction_of, plan_of
+from update_world import DEVICE, FLEET, NOW, SIGNER, instruction_of, plan_of
+
+ANOTHER = Ed25519Signer("someone.example", bytes(range(1, 33)))
 
 TRIAL = Trial(seconds=60, requests=10, longest_seconds=600, most_crashes=1, most_reboots=1)
 RULES = Rules(FLEET, DEVICE, trial=TRIAL)
@@ -214,6 +217,32 @@ class TestInstructions:
         with pytest.raises(ProtocolError, match="two instructions"):
             step(state, told(plan_of(NEWER, OLD), serial=5), RULES)
         assert after(told(serial=5), state=state) == state
+
+    def test_nobody_counts_to_the_end(self) -> None:
+        """A stolen rollout key cannot use up the serials: after new keys the fleet could say nothing more."""
+        state = after(WOKE, told(serial=5))
+        for serial in (5 + MOST_AHEAD + 1, (1 << 53) - 1):
+            with pytest.raises(ProtocolError, match="far beyond 5"):
+                step(state, told(serial=serial), RULES)
+        assert after(told(serial=5 + MOST_AHEAD), state=state).serial == 5 + MOST_AHEAD
+
+    def test_a_plan_whose_place_another_took_is_not_followed_again(self) -> None:
+        """A stolen rollout key cannot send devices back to what people once approved and signed."""
+        state = after(WOKE, told(plan_of(OLD, None, rollout="r0")), told(plan_of(NEW, OLD), 2))
+        assert state.attempt is not None
+        with pytest.raises(ProtocolError, match="the plan of r0 again"):
+            step(state, told(plan_of(OLD, None, rollout="r0"), 3), RULES)
+        with pytest.raises(ProtocolError, match="the plan of r0 again"):
+            step(state, told(plan_of(OLD, None, rollout="r0"), 3, signers=(ANOTHER, SIGNER)), RULES)
+        back = after(told(serial=3, state="rolled-back"), state=state)
+        assert back.plans == state.plans
+        assert len(back.plans) == 2
+
+    def test_plans_are_remembered_up_to_a_number(self) -> None:
+        known = tuple(f"{number:064x}" for number in range(MAX_PLANS))
+        state = after(told(), state=State(plans=known))
+        assert state.plans[:-1] == known[1:]
+        assert from_bytes(to_bytes(state), where="state") == state
 
     def test_one_of_another_fleet_is_refused(self) -> None:
         with pytest.raises(ProtocolError, match="another fleet"):
