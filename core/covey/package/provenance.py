@@ -15,6 +15,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Final
 
 from covey import claim, merkle, spending
@@ -38,6 +39,7 @@ from covey.spending import Asked
 
 __all__ = ["Provenance", "Record", "check_provenance", "decode", "encode", "provenance_of", "read_provenance"]
 
+SHOWN: Final = 5
 SLACK: Final = Fraction(2, 1000)
 """Between a stated ε and the same computed on another machine: both are rounded up to thousandths."""
 
@@ -159,8 +161,10 @@ def _check_complete(sums: list[Asked], carried: Plan, last: Plan) -> None:
     places = [(each.sum, each.cohort_number) for each in sums]
     if len(set(places)) != len(places):
         raise _refusal("it lists a sum twice")
-    if missing := sorted(set(range(1, last.sum + 1)) - {each.sum for each in sums}):
-        raise _refusal(f"it lists no sum {', '.join(map(str, missing[:5]))}")
+    listed = {each.sum for each in sums}
+    missing = islice((serial for serial in range(1, last.sum + 1) if serial not in listed), SHOWN)
+    if words := ", ".join(map(str, missing)):
+        raise _refusal(f"it lists no sum {words}")
     if sums[-1].sum != last.sum:
         raise _refusal(f"it lists sum {sums[-1].sum}, and proves sum {last.sum} as the last")
 

@@ -182,6 +182,18 @@ def test_an_earlier_sum_cannot_pass_for_the_last() -> None:
         check(hidden)
 
 
+def test_a_last_sum_of_any_number_takes_no_memory() -> None:
+    """2^40 serial numbers in a set would take a device down; the first that are missing say enough."""
+    made = honest()
+    last = max(place for place, entry in enumerate(made.entries) if isinstance(entry, Reserve))
+    far = made.replanned(last, sum=1 << 40)
+    assert far.checkpoint is not None
+    shown = paid(far.lines, far.checkpoint, RUN, model(3), DELTA)
+    names = ("claim", "sums", "budget", "settle", "carried", "checkpoint")
+    with pytest.raises(PackageError, match="lists no sum 5, 6, 7, 8, 9 "):
+        check(record(honest(), "1.0.0", **{name: getattr(shown, name) for name in names}))
+
+
 def shown_of(made: made_ledger.Made, carried: str) -> dict[str, object]:
     """What an honest publisher shows of a run whose parameters another plan than the last carried."""
     assert made.checkpoint is not None
