@@ -4,6 +4,7 @@ import hashlib
 import time
 
 from covey.errors import InputError
+from covey.gate_report import consistent
 from covey.ledger.entries import MetricsRelease, ModelRelease
 from covey.package.archive import unpack
 from covey.package.contents import read
@@ -12,16 +13,20 @@ from covey.package.provenance_record import Record
 from covey_io.ledger_files import LedgerFiles
 from covey_server import ledgers
 from covey_server.ledger_writer import LedgerWriter, Log
+from covey_server.release_signing import check_subjects
 
 
 def record_of(archive: bytes) -> Record:
     """What a package says of its own making.
 
     Raises:
-        PackageError: Its files do not agree.
+        PackageError: Its files do not agree, or what it says is of another release or of other models: of one
+            that passed its gate, perhaps.
         InputError: It says nothing: nobody could tell what paid for it.
     """
-    found = read_provenance(read(unpack(archive)))
+    package = read(unpack(archive))
+    check_subjects(package)
+    found = read_provenance(package)
     if found is None:
         raise InputError("the package has no provenance", hint="make it with covey release build RUN")
     return found.record
@@ -40,6 +45,11 @@ def check_gate(record: Record) -> None:
         )
     if not record.gate.may_publish:
         raise InputError(f"{record.name} {record.version}: {record.gate.words}", hint="train on")
+    if not consistent(record.gate):
+        raise InputError(
+            f"{record.name} {record.version}: its gate's verdict is not what its numbers say",
+            hint="no device that asks for proof would install it; build it again from its run",
+        )
 
 
 def enter(files: LedgerFiles, log: Log | None, archive: bytes, record: Record) -> None:
