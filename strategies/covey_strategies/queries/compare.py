@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from covey.arrays import Parameters
 from covey.encode import Shape, Vectors
 from covey.errors import PackageError, PlanRefused
-from covey.examples import Floats, Standardise
+from covey.examples import Examples, Floats, Standardise
 from covey.plan import Compare, Plan, Unit
 from covey_models import carried
 from covey_models.evaluation import Predict
@@ -94,24 +94,20 @@ def rows(task: Compare, plan: Plan, parameters: Parameters, device: Device) -> V
     held_out = device.data.held_out
     if plan.unit == "example":
         held_out = held_out.first(task.examples_cap)
-    right_new = _right(files[carried.NEW], device, plan.preprocessing)[: len(held_out)]
     old = files.get(carried.OLD)
-    right_old = (
-        np.zeros_like(right_new)
-        if old is None
-        else _right(old, device, task.old_preprocessing)[: len(held_out)]
-    )
+    right_new = _right(files[carried.NEW], held_out, plan.preprocessing)
+    right_old = np.zeros_like(right_new) if old is None else _right(old, held_out, task.old_preprocessing)
     each = _counted(task, held_out.y, right_old, right_new, device)
     if plan.unit == "example":
         return each
     return {name: found.sum(axis=0, keepdims=True) for name, found in each.items()}
 
 
-def _right(model: bytes, device: Device, preprocessing: Standardise | None) -> NDArray[np.float64]:
-    """1 for every held-out example that the model takes for what it is."""
+def _right(model: bytes, held_out: Examples, preprocessing: Standardise | None) -> NDArray[np.float64]:
+    """1 for every example that the model takes for what it is."""
     from covey_models.runtime import predictor  # noqa: PLC0415 - as above
 
-    examples = scaled_inputs(device.data.held_out, preprocessing)
+    examples = scaled_inputs(held_out, preprocessing)
     predict = predictor(model)
     return np.array([_is_right(predict, x, y) for x, y in zip(examples.x, examples.y, strict=True)], float)
 
