@@ -86,7 +86,9 @@ def publish(  # noqa: PLR0913 - options of a command
         bytes=len(archive),
     )
     signers = signers_in(having or [], passphrase(passphrase_file))
-    _enter(archive, _gated(archive, ungated=ungated), server, ledger)
+    record = _gated(archive, ungated=ungated)
+    tuf_repository.check_model(repo, archive, image, floor)
+    _enter(archive, record, server, ledger)
     found = tuf_repository.publish_model(repo, archive, image, floor, signers)
     if found.published:
         typer.echo(f"published {image.target}, generation {generation}, floor {floor}")

@@ -66,6 +66,16 @@ def publish_model(  # noqa: PLR0913 - what a release is
         return _add(files, target, archive, signers, at)
 
 
+def check_model(repo: Path, archive: bytes, image: Image, floor: int) -> None:
+    """Refuse what `publish_model` would refuse, before anything else is done about it.
+
+    Raises:
+        InputError: The image is not the archive's, its generation does not grow, or the floor falls.
+    """
+    _check_image(archive, image)
+    _check_grows(releases(repo), image, floor)
+
+
 def publish_instruction(
     repo: Path, data: bytes, signers: Sequence[Signer], *, now: Clock = time.time
 ) -> Outcome:

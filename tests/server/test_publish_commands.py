@@ -132,3 +132,11 @@ def test_no_ledger_has_a_model_that_its_runs_did_not_pay_for(repo: Path, tmp_pat
         publish(repo, path, "--ledger", tmp_path / "ledger")
     assert not released(tmp_path / "ledger")
     assert not tuf_repository.releases(repo)
+
+
+def test_what_cannot_be_published_is_not_entered(repo: Path, tmp_path: Path) -> None:
+    path, record = archive(tmp_path, report(*CELLS))
+    begin(tmp_path / "ledger", record.run)
+    with pytest.raises(InputError, match="a floor of 7"):
+        publish(repo, path, "--ledger", tmp_path / "ledger", "--floor", 7)
+    assert not released(tmp_path / "ledger")
