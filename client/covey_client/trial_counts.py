@@ -22,6 +22,9 @@ from typing import Final
 
 FOLDER: Final = "serving"
 MOST_FILES: Final = 256
+LOCK_TRIES: Final = 20
+LOCK_SECONDS: Final = 0.005
+"""Between two of them."""
 
 # magic, image (SHA-256), start of the device (SHA-256), requests answered, failed, busy since (ns; 0: not)
 _LAYOUT: Final = struct.Struct("<8s32s32sQQQ")
@@ -66,7 +69,7 @@ class Counts:
         image: SHA-256 of the archive of what is served.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be made, or somebody else has locked it first: nobody who serves waits for that.
     """
 
     def __init__(self, device_folder: Path, image: str) -> None:
@@ -74,7 +77,12 @@ class Counts:
         folder.mkdir(exist_ok=True)
         path = folder / f"{os.getpid()}-{time.time_ns()}"
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            _lock(self._file)
+        except OSError:
+            os.close(self._file)
+            path.unlink(missing_ok=True)
+            raise
         os.write(self._file, _LAYOUT.pack(_MAGIC, bytes.fromhex(image), _boot(), 0, 0, 0))
         self._map = mmap.mmap(self._file, _LAYOUT.size)
         self._guard = threading.Lock()  # a request may end while its model is let go
@@ -164,6 +172,19 @@ def _read(path: Path) -> Count | None:
     _, image, boot, served, errors, busy = _LAYOUT.unpack(data)
     lasts = max(clock() - busy, 1) / 1e9 if busy else 0.0
     return Count(path.name, image.hex(), served, errors, lasts, alive, boot == _boot())
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a new file; the updater that looks at it holds it for a moment, and who means harm for longer.
+
+    Raises:
+        BlockingIOError: Somebody else has it: whoever may read a file may lock it.
+    """
+    for _ in range(LOCK_TRIES - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(LOCK_SECONDS)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_held(descriptor: int) -> bool:

@@ -1,5 +1,7 @@
 """Serving while it is updated: every request is answered, by the old model or the new, and none waits."""
 
+import fcntl
+import os
 import threading
 import time
 from pathlib import Path
@@ -121,6 +123,24 @@ class TestCounts:
         counts.close()
         (found,) = read_counts(tmp_path)
         assert (found.served, found.alive, found.died_busy) == (2, False, False)
+
+    def test_nobody_waits_for_a_lock_that_somebody_else_took(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever may read the folder may lock a file in it, before who made it does."""
+        taken, opened = list[int](), os.open
+
+        def watched(path: Path, flags: int, mode: int = 0o777) -> int:
+            made = opened(path, flags, mode)
+            taken.append(opened(path, os.O_RDONLY))
+            fcntl.flock(taken[-1], fcntl.LOCK_EX)
+            return made
+
+        monkeypatch.setattr(os, "open", watched)
+        with pytest.raises(BlockingIOError):
+            Counts(tmp_path, self.image)
+        assert not list((tmp_path / "serving").iterdir())
+        os.close(taken[0])
 
     def test_what_was_lost_to_a_power_cut_is_left_out(self, tmp_path: Path) -> None:
         (tmp_path / "serving").mkdir()
