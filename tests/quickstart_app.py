@@ -45,6 +45,9 @@ round_timeout = 900.0
 
 [privacy]
 {privacy}
+
+[release]
+int8 = false
 """
 NOISY = "train_multiplier = 0.05\nvalidate_multiplier = 0.05"
 

@@ -1,6 +1,7 @@
 """From a federation's [privacy] table to what protects its sums, and how often each kind is asked."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from covey.encode import Shape
 from covey.errors import ConfigError
@@ -15,6 +16,14 @@ from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries import compare, gradient, health, statistics, train, validate
 
 TABLE = "[privacy]"
+_EACH: Final = "give one for each kind of sum"
+_ONE_EACH: Final[Mapping[Kind, str]] = {
+    "train": _EACH,
+    "statistics": _EACH,
+    "validate": _EACH,
+    "calibrate": f"{_EACH}, or set [release] int8 = false",
+    "health": f"{_EACH}, or leave out [release] health_sums",
+}
 
 
 def protection(file: FederationFile, model: Model, operator: Operator | None, *, seeded: bool) -> Protection:
@@ -78,7 +87,7 @@ def multipliers(file: FederationFile, model: Model) -> Mapping[Kind, float]:
     if privacy.epsilon is None:
         for query in asked:
             if query.kind not in said:
-                raise ConfigError(TABLE, f"{query.kind}_multiplier", "give one for each kind of sum")
+                raise ConfigError(TABLE, f"{query.kind}_multiplier", _ONE_EACH[query.kind])
         return {query.kind: said[query.kind] for query in asked}
     target = Target(privacy.epsilon, privacy.delta)
     shares: Mapping[Kind, float] = {"health": privacy.health_share}

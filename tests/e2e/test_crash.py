@@ -323,7 +323,11 @@ def test_a_kill_while_a_used_slot_is_replaced_leaves_the_other_in_use(
     (runs / RUN / "summary.json").unlink()
     in_use = (runs / RUN / "device" / slots.CURRENT).readlink()
     assert str(in_use) == slots.SLOTS[0]
+    before = tmp_path / "before"
+    shutil.copytree(runs, before, symlinks=True)
     for kind in ("rmtree", "swap"):
+        shutil.rmtree(runs)
+        shutil.copytree(before, runs, symlinks=True)
         fatal = next(number for number, step in enumerate(steps) if step.startswith(kind))
         assert forks.go_on(runs, fatal=fatal, moment=moment)["status"] == -signal.SIGKILL
         swapped = kind == "swap" and moment == "after"
