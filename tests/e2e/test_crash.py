@@ -51,6 +51,8 @@ STAGES = {
 }
 LEDGER_STAGES = ("fleet", "witness", "ledger")
 MOMENTS = ("before", "within", "after")
+ONE_QUICKLY = [*(pytest.param(each, marks=pytest.mark.long) for each in MOMENTS[:2]), MOMENTS[2]]
+"""A kill after a step is most of what a kill before the next one is; the others are among the slow tests."""
 WITHIN = {"replace", "append", "swap", "rmtree"}
 """Kinds of steps that have a middle."""
 
@@ -229,7 +231,7 @@ def _kill(forks: Forks, found: Uninterrupted, folder: Path, number: int, moment:
     shutil.rmtree(runs)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", ONE_QUICKLY)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_run_killed_at_any_durable_step_ends_as_if_it_had_not_been(
     forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path, stage: str, moment: str
