@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional
@@ -18,12 +19,12 @@ from torch.nn import functional
 from covey import encode
 from covey.arrays import Parameters, digest
 from covey.errors import PackageError, PlanRefused
-from covey.examples import Examples, LocalData
+from covey.examples import Examples, Floats, LocalData
 from covey.plan import Calibrate, Compare, Health, Observed, Plan, Task, Unit
 from covey.rollout.outcome import Outcome
 from covey.stream import Stream
-from covey_models import carried, ranges
-from covey_models.evaluation import evaluate
+from covey_models import carried, ranges, runtime
+from covey_models.evaluation import Predict, evaluate
 from covey_models.export import to_onnx
 from covey_models.observing import everything
 from covey_models.runtime import predictor
@@ -278,6 +279,26 @@ def test_an_example_that_a_model_fails_on_is_missed_and_changes_no_other(
     )
     assert float(np.linalg.norm(plain - other)) <= compare.LONGEST
     assert other[0] == pytest.approx(40, abs=1e-2)
+
+
+def test_models_run_as_often_whatever_a_device_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 3 kB takes 0.4 s an example: by the clock a server counted a device's examples."""
+    ran: list[int] = []
+
+    def counted(model: bytes) -> Predict:
+        predict = predictor(model)
+
+        def run(x: Floats) -> NDArray[np.float32]:
+            ran[-1] += len(x)
+            return predict(x)
+
+        return run
+
+    monkeypatch.setattr(runtime, "predictor", counted)
+    for count in (0, 1, 40):
+        ran.append(0)
+        told(COMPARE, "example", first(data=cut(0, count)))
+    assert ran == [2 * COMPARE.examples_cap] * 3
 
 
 @given(st.binary(min_size=1, max_size=200))

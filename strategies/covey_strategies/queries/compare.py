@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from covey.arrays import Parameters
 from covey.encode import Shape, Vectors
 from covey.errors import PackageError, PlanRefused
-from covey.examples import Examples, Floats, Standardise
+from covey.examples import Examples, Floats
 from covey.plan import Compare, Plan, Unit
 from covey_models import carried
 from covey_models.evaluation import Predict
@@ -94,22 +94,30 @@ def rows(task: Compare, plan: Plan, parameters: Parameters, device: Device) -> V
     held_out = device.data.held_out
     if plan.unit == "example":
         held_out = held_out.first(task.examples_cap)
-    old = files.get(carried.OLD)
-    right_new = _right(files[carried.NEW], held_out, plan.preprocessing)
-    right_old = np.zeros_like(right_new) if old is None else _right(old, held_out, task.old_preprocessing)
+    old, most = files.get(carried.OLD), task.examples_cap
+    right_new = _right(files[carried.NEW], scaled_inputs(held_out, plan.preprocessing), most)
+    right_old = np.zeros_like(right_new)
+    if old is not None:
+        right_old = _right(old, scaled_inputs(held_out, task.old_preprocessing), most)
     each = _counted(task, held_out.y, right_old, right_new, device)
     if plan.unit == "example":
         return each
     return {name: found.sum(axis=0, keepdims=True) for name, found in each.items()}
 
 
-def _right(model: bytes, held_out: Examples, preprocessing: Standardise | None) -> NDArray[np.float64]:
-    """1 for every example that the model takes for what it is."""
+def _right(model: bytes, examples: Examples, most: int) -> NDArray[np.float64]:
+    """1 for every example that the model takes for what it is.
+
+    It runs `most` times, on nothing where examples are fewer: the models are the server's choice, as slow as
+    it likes, and how long an answer takes would count the examples.
+    """
     from covey_models.runtime import predictor  # noqa: PLC0415 - as above
 
-    examples = scaled_inputs(held_out, preprocessing)
-    predict = predictor(model)
-    return np.array([_is_right(predict, x, y) for x, y in zip(examples.x, examples.y, strict=True)], float)
+    predict, nothing = predictor(model), np.zeros(examples.x.shape[1:], np.float32)
+    right = [_is_right(predict, x, y) for x, y in zip(examples.x, examples.y, strict=True)]
+    for _ in range(most - len(examples)):
+        _is_right(predict, nothing, np.int64(0))
+    return np.array(right, np.float64)
 
 
 def _is_right(predict: Predict, x: Floats, y: np.int64) -> bool:
