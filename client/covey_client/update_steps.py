@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from covey.errors import CoveyError, InputError, PackageError
+from covey.errors import CoveyError, InputError, PackageError, StateError
 from covey.package.archive import unpack
 from covey.package.verify import Package, verify
 from covey.rollout import update_events as events
@@ -247,10 +247,24 @@ class Steps:
         return held(self.folder, busy)
 
     def _part(self, image: Image) -> Path:
-        return self.folder / DOWNLOADS / f"{image.sha256}.part"
+        return self._downloads() / f"{image.sha256}.part"
+
+    def _downloads(self) -> Path:
+        """Where an archive comes to lie.
+
+        Raises:
+            StateError: It is a link: what it leads to is not ours to write or to clear. Another user may be
+                let into the device's folder.
+        """
+        folder = self.folder / DOWNLOADS
+        if folder.is_symlink():
+            raise StateError(
+                f"{folder} is a link", hint="remove it; nothing is updated, and what runs goes on"
+            )
+        return folder
 
     def _forget_downloads(self, but: Path | None = None) -> None:
-        folder = self.folder / DOWNLOADS
+        folder = self._downloads()
         left = [path for path in folder.iterdir() if path != but] if folder.is_dir() else []
         for path in left:
             if path.is_dir() and not path.is_symlink():

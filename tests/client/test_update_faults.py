@@ -341,3 +341,16 @@ class TestHands:
         finished(world, updater)
         assert version(world) == "1.0.0"
         assert read_state(world.state).runs is not None
+
+
+def test_a_link_in_the_place_of_downloads_is_not_followed(tmp_path: Path) -> None:
+    """Another user who is let into the device's folder must not have the agent delete its own keys."""
+    world = World(tmp_path / "device").with_key()
+    other = tmp_path / "elsewhere"
+    (other / "keys").mkdir(parents=True)
+    (other / "journal").write_text("what the agent must never lose")
+    (world.device / "download").symlink_to(other)
+    world.source.tell(instruction_of(plan_of(world.publish(), None)))
+    with pytest.raises(StateError, match="download is a link"):
+        world.updater().round()
+    assert sorted(path.name for path in other.iterdir()) == ["journal", "keys"]
