@@ -1,7 +1,8 @@
 """What a run would release: its model in every variant, how int8 was calibrated, and what the gate says.
 
 Between the last round and the package devices are asked up to two more private sums: ranges for int8, and
-what they make of the result. Each is asked once in a run, however often the run is stopped and gone on with.
+what they make of the result. Each is asked once in a run, however often the run is stopped and gone on with,
+unless it stops in the moment between the sum and its file: then it is asked, and paid, again.
 """
 
 from collections.abc import Callable, Mapping

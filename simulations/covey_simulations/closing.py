@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Privacy, Summary
@@ -43,8 +44,11 @@ def closing_lines(
 
 
 def _named(name: str, lines: Sequence[str]) -> list[str]:
-    """Lines with a name before the first."""
-    return [_line("" if number else name, line) for number, line in enumerate(lines)]
+    """Lines with a name before the first; long ones broken between words."""
+    parts = [
+        part for line in lines for part in wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+    ]
+    return [_line("" if number else name, part) for number, part in enumerate(parts)]
 
 
 def _alone(found: Summary, folder: RunFolder) -> list[str]:
