@@ -51,7 +51,7 @@ test-fleet: $(VENV)/.dev
 # Power cuts at every step of an update, real kills, the demo's rollouts, the page, and a release to a real fleet.
 test-releases: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m long tests/client/test_update_power_cuts.py tests/client/test_update_commands.py \
-	  $(patsubst %,tests/e2e/test_%.py,update_kills releases_page release_fleet) tests/simulations/rollout
+	  $(patsubst %,tests/e2e/test_%.py,update_kills releases_page release_fleet) tests/simulations/rollout $(RELEASES)
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)
