@@ -9,13 +9,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from covey.errors import CoveyError, InputError
+from covey.errors import InputError
 from covey.package.contents import MODELS, Contents, read
-from covey.package.keys import load_public_key
 from covey.package.names import CARD, SIGNATURE
 from covey.package.signature import signer_hint
 from covey.package.verify import verify as verify_files
-from covey_io.packages import read_key, read_package
+from covey_io.packages import read_package, read_public_key
 
 package = typer.Typer(
     help="Check a model package offline, and see what is in it.",
@@ -50,7 +49,7 @@ def verify(
             "which key do you trust? a key found beside a package proves nothing about its author",
             hint=f"covey package verify {file} --key PUB.pem",
         )
-    trusted = _key(key)
+    trusted = read_public_key(key)
     checked = verify_files(read_package(file), trusted)
     if as_json:
         _print_json({"verified": True, "key": checked.fingerprint, **_facts(checked)})
@@ -68,16 +67,6 @@ def show(file: PackagePath, as_json: AsJson = False) -> None:
         _print_json({"signature": "not checked", "claimed_key": _claimed_key(contents), **_facts(contents)})
         return
     _print_table(contents)
-
-
-def _key(path: Path) -> bytes:
-    """A public key that can verify, or an error that names its file."""
-    data = read_key(path)
-    try:
-        load_public_key(data)
-    except CoveyError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
-    return data
 
 
 def _claimed_key(contents: Contents) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from covey.errors import InputError
+from covey_io.input_files import unreadable
 
 ENTRIES: Final = "entries.jsonl"
 CHECKPOINT: Final = "checkpoint"
@@ -52,9 +53,8 @@ class LedgerFiles:
                 raise InputError(f"{self.entries} is larger than {MOST_BYTES >> 20} MiB")
             *lines, torn = self.entries.read_bytes().split(b"\n")
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
             hint = f"name a ledger's folder, or a run's: one with {ENTRIES}"
-            raise InputError(f"{self.entries}: {reason}", hint=hint) from error
+            raise unreadable(self.entries, error, hint) from error
         return lines, torn
 
     def head(self) -> bytes | None:
@@ -98,6 +98,4 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(
-            f"{path}: {(error.strerror or str(error)).lower()}", hint="check the file"
-        ) from error
+        raise unreadable(path, error, "check the file") from error

@@ -9,9 +9,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from covey.errors import InputError, PackageError
+from covey.errors import CoveyError, InputError, PackageError
 from covey.package.archive import unpack
+from covey.package.keys import load_public_key
 from covey.package.names import MANIFEST, MAX_BYTES, MAX_FILES, SIGNATURE, check_name
+from covey_io.input_files import unreadable
 
 _MAGIC = slice(257, 262)  # "ustar" in the header of a tar archive
 _MAX_KEY = 64 * 1024
@@ -33,7 +35,7 @@ def read_package(path: Path) -> dict[str, bytes]:
     try:
         return read_folder(path) if path.is_dir() else _read_archive(path)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(error.filename or path, error) from error
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -69,9 +71,23 @@ def read_key(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_MAX_KEY + 1)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(error.filename or path, error) from error
     if len(data) > _MAX_KEY:
         raise InputError(f"{path} is not a key: larger than {_MAX_KEY >> 10} KiB")
+    return data
+
+
+def read_public_key(path: Path) -> bytes:
+    """A public key that can verify packages, as PEM.
+
+    Raises:
+        InputError: It cannot be read, or is no such key.
+    """
+    data = read_key(path)
+    try:
+        load_public_key(data)
+    except CoveyError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
     return data
 
 
@@ -124,10 +140,4 @@ def _read_regular(path: Path, name: str, room: int) -> bytes:
 def _not_regular(name: str) -> PackageError:
     return PackageError(
         f"{name} is not a regular file", hint="a package holds no links, pipes or devices: unpack it again"
-    )
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{error.filename or path}: {(error.strerror or str(error)).lower()}", hint="check the path"
     )

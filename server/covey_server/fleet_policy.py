@@ -10,6 +10,7 @@ from covey.ledger.note import read_vkey
 from covey.policy.signed import open_policy
 from covey_io import settings
 from covey_io.device_keys import read_reviewers
+from covey_io.input_files import read_file
 from covey_models.registry import find, from_file
 from covey_server.operator import HINT, read_operator, read_witnesses
 from covey_server.policy_draft import Frame, draft
@@ -51,7 +52,7 @@ def drafted(  # noqa: PLR0913 - what a policy says beside what the federation as
     serial, previous = (1, "")
     if after is not None:
         try:
-            before = open_policy(_read(after), reviewers, blame="local")
+            before = open_policy(read_file(after), reviewers, blame="local")
         except ProtocolError as error:
             raise InputError(f"{after}: {error.message}", hint=error.hint) from error
         serial, previous = before.policy.serial + 1, before.sha256
@@ -76,15 +77,6 @@ def drafted(  # noqa: PLR0913 - what a policy says beside what the federation as
 
 def _trust(folder: Path) -> LogTrust:
     """The log's key, and every witness that has an address; one must cosign."""
-    log = read_vkey(_read(folder / "log.vkey").decode("utf-8", "replace").strip())
+    log = read_vkey(read_file(folder / "log.vkey").decode("utf-8", "replace").strip())
     witnesses = tuple(key for key, _ in read_witnesses(folder / "witnesses"))
     return LogTrust(log.name, log, witnesses, min(1, len(witnesses)))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path"
-        ) from error

@@ -9,6 +9,7 @@ from covey.ledger import entries
 from covey.ledger.entries import AnyEntry, AuditResult, TuningRun, Waiver
 from covey.ledger.history import History
 from covey.ledger.note import parse
+from covey_io.input_files import read_file
 from covey_io.ledger_files import LedgerFiles
 from covey_server.ledger_writer import writing
 from covey_server.operator import read_log, read_operator
@@ -21,7 +22,7 @@ def waiver(path: Path) -> Waiver:
         InputError: The file cannot be read.
         ProtocolError: It is no signed note.
     """
-    data = _read(path)
+    data = read_file(path)
     parse(data, blame="local")
     return Waiver(time=int(time.time()), note=data.decode())
 
@@ -38,7 +39,7 @@ def audited(ledger: Path, report: Path, findings: int, words: str) -> AuditResul
         InputError: A file cannot be read.
     """
     lines, _ = LedgerFiles(ledger).lines()
-    digest = hashlib.sha256(_read(report)).hexdigest()
+    digest = hashlib.sha256(read_file(report)).hexdigest()
     root = History.of(lines).root().hex()
     return AuditResult(
         time=int(time.time()), size=len(lines), root=root, findings=findings, report=digest, words=words
@@ -80,13 +81,4 @@ def _check(entry: AnyEntry) -> None:
     except ProtocolError as error:
         raise InputError(
             f"no entry can say this: {error.message}", hint="correct it and try again"
-        ) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path"
         ) from error

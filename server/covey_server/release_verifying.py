@@ -7,7 +7,6 @@ from pathlib import Path
 from covey.errors import ConfigError, CoveyError, InputError, PackageError, ProtocolError
 from covey.ledger.checkpoint import LogTrust
 from covey.ledger.note import Verifier, parse, read_vkey
-from covey.package.keys import load_public_key
 from covey.package.names import PROVENANCE
 from covey.package.provenance import Record, check_provenance, read_provenance
 from covey.package.verify import Package
@@ -15,7 +14,8 @@ from covey.package.verify import verify as verify_files
 from covey.policy import reading
 from covey.policy.signed import MAX_BYTES, Reviewers, open_policy
 from covey.policy.terms import Policy
-from covey_io.packages import read_key, read_package
+from covey_io.input_files import unreadable
+from covey_io.packages import read_package, read_public_key
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def verify_release(file: Path, trusted: Trusted) -> Verified:
         ProtocolError: The policy is not signed as it should be.
         InputError: Something that was named cannot be used.
     """
-    key = _key(trusted.key)
+    key = read_public_key(trusted.key)
     policy = None if trusted.policy is None else _policy(trusted.policy, trusted.reviewers)
     if policy is None and trusted.reviewers:
         raise InputError("reviewers sign a policy, and none is named", hint="add --policy FILE")
@@ -78,15 +78,6 @@ def verify_release(file: Path, trusted: Trusted) -> Verified:
         )
     check_provenance(package, found, policy, trust)
     return Verified(package, found.record, policy)
-
-
-def _key(path: Path) -> bytes:
-    data = read_key(path)
-    try:
-        load_public_key(data)
-    except CoveyError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from error
-    return data
 
 
 def _policy(path: Path, reviewers: Sequence[str]) -> Policy:
@@ -129,8 +120,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"{path}: {reason}", hint="check the path") from error
+        raise unreadable(path, error) from error
     if len(data) > MAX_BYTES:
         raise InputError(f"{path} is longer than such a file may be", hint=f"at most {MAX_BYTES:,} bytes")
     return data

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from covey.errors import InputError
+from covey_io.input_files import read_file
 from covey_server import rollout_device_commands
 from covey_server.rollout_options import AsJson, Reason, acted, print_json, say_where
 
@@ -170,7 +171,7 @@ def approve(
     from covey_server.rollout_approvals import read_plan  # noqa: PLC0415 - as above
     from covey_server.rollout_words import plan_lines  # noqa: PLC0415 - as above
 
-    data = _read(file)
+    data = read_file(file)
     said, is_signed = read_plan(data)
     _tell(plan_lines(said, None))
     signer = load_signer(key, name, secret(f"passphrase of {key}", passphrase_file, "--passphrase-file"))
@@ -222,7 +223,7 @@ def start(  # noqa: PLR0913 - each is an option
 
     places = _places(context)
     approvers, configured = read_approvers(places.operator, approver or [])
-    found = approved(_read(file), approvers)
+    found = approved(read_file(file), approvers)
     _check_fleet(places, found.plan)
     if not configured:
         typer.echo(f"one approval is enough: no {places.operator / 'approvers.json'} asks for more", err=True)
@@ -392,12 +393,3 @@ def _check_fleet(places: "Places", plan: "RolloutPlan") -> None:
 def _tell(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path"
-        ) from error

@@ -19,6 +19,7 @@ from covey.package.manifest import ShortName
 from covey.rollout.health import RingHealth
 from covey.rollout.plan import RolloutPlan
 from covey.rollout.rolling_state import Time
+from covey_io.input_files import unreadable
 
 
 class Health(Protocol):
@@ -93,9 +94,7 @@ def read_health(path: Path, rollout: str, expected: Sequence[int]) -> Heard:
     try:
         file = msgspec.json.decode(path.read_bytes(), type=HealthFile)
     except OSError as error:
-        raise InputError(
-            f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path"
-        ) from error
+        raise unreadable(path, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no health of a rollout: {error}", hint="ask for health anew") from error
     if file.rollout != rollout:

@@ -10,6 +10,7 @@ from covey.ledger import entries
 from covey.ledger.entries import RolloutDecision
 from covey.policy.signed import open_policy
 from covey_io.device_keys import read_reviewers
+from covey_io.input_files import unreadable
 from covey_io.ledger_files import LedgerFiles
 from covey_server.ledger_writer import Log
 from covey_server.ledgers import opened
@@ -97,9 +98,7 @@ def read_rollout_log(operator: Path) -> Log | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(
-            f"{path}: {(error.strerror or str(error)).lower()}", hint="check the file"
-        ) from error
+        raise unreadable(path, error, "check the file") from error
     reviewers = read_reviewers(operator / "reviewers.json")
     if reviewers is None:
         raise InputError(f"{operator / 'reviewers.json'} is missing", hint="put it back as init made it")
