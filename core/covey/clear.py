@@ -192,13 +192,17 @@ def _answered(state: Answering, replies: Iterable[tuple[Sender, bytes]]) -> tupl
     senders = frozenset(counted)
     if len(senders) < state.plan.minimum:
         because = f"; first refusal: {refused[0][1]}" if refused else ""
-        few = f"{len(senders)} of {state.plan.cohort} devices answered, the minimum is {state.plan.minimum}"
-        return Aborted(f"{few}{because}"), {}, refused
+        return Aborted(f"{too_few(state.plan, len(senders))}{because}"), {}, refused
     if state.plan.noise is None or not state.plan.noise.removal:
         return Finished(ring.centre(total), senders, 0), {}, refused
     request = encode(Removal(state.digest, state.plan.cohort - len(senders)))
     after = Removing(state.plan, state.digest, senders, total)
     return after, dict.fromkeys(sorted(senders), request), refused
+
+
+def too_few(plan: Plan, answered: int) -> str:
+    """Why nothing is decoded."""
+    return f"{answered} of {plan.cohort} devices answered, the minimum is {plan.minimum}"
 
 
 def _vector(state: Answering, counted: set[Sender], sender: Sender, data: bytes) -> ring.Ring:

@@ -9,7 +9,7 @@ noise is measured against. Rows are rounded one by one and added as integers: ro
 row move the result by more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from math import floor, isqrt, sqrt
@@ -32,6 +32,7 @@ FINEST = 1 << 40
 """Largest scale of a part."""
 
 _SLACK = 2.0**-40  # floating-point bounds are taken this much too small, relative
+_SURELY = 1e-9  # a length that a plain sum of squares finds so much below a limit is below it
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -122,21 +123,72 @@ def encode(parts: Sequence[Part], rows: Mapping[str, NDArray[np.float64]], coins
     Raises:
         ValueError: A part is missing or has another shape (a defect of the caller, not of data).
     """
-    scaled = np.concatenate(_scaled(parts, rows), axis=1)
-    norms = rounded_norms(sqrt(squared_sensitivity(parts)), scaled.shape[1])
-    limit = int(norms.l2**2 * (1 - _SLACK))
-    total: Integers = _rounded(scaled, limit, coins).sum(axis=0)
+    scaled = _scaled(parts, rows)
+    length = scaled.shape[1]
+
+    def draw(open_rows: NDArray[np.intp]) -> NDArray[np.uint32]:
+        return coins.words32(len(open_rows) * length).reshape(-1, length)
+
+    total: Integers = _rounded(scaled, _limit(parts, length), draw).sum(axis=0)
     return total
 
 
-def _scaled(parts: Sequence[Part], rows: Mapping[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+def encode_each(
+    parts: Sequence[Part], rows: Mapping[str, NDArray[np.float64]], coins: Sequence[Stream]
+) -> Integers:
+    """Rows as `encode` gives them where each has coins of its own: those of several devices, one row each.
+
+    Args:
+        parts: As for `encode`.
+        rows: As for `encode`, a row a device.
+        coins: Each row's.
+
+    Returns:
+        int64, shape (rows, the parts' lengths added up).
+
+    Raises:
+        ValueError: As `encode`, or another number of coins.
+    """
+    scaled = _scaled(parts, rows)
+    if len(coins) != len(scaled):
+        raise ValueError(f"coins of {len(coins)} for {len(scaled)} rows")
+    length = scaled.shape[1]
+
+    def draw(open_rows: NDArray[np.intp]) -> NDArray[np.uint32]:
+        return np.stack([coins[row].words32(length) for row in open_rows])
+
+    return _rounded(scaled, _limit(parts, length), draw)
+
+
+def _limit(parts: Sequence[Part], length: int) -> int:
+    """Of a rounded row's squared norm."""
+    return _limit_of(tuple(parts), length)
+
+
+@lru_cache(maxsize=256)  # as above
+def _limit_of(parts: tuple[Part, ...], length: int) -> int:
+    return int(rounded_norms(sqrt(squared_sensitivity(parts)), length).l2 ** 2 * (1 - _SLACK))
+
+
+def _scaled(parts: Sequence[Part], rows: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Rows side by side, each part clipped and in integer units; a row that is not finite is zero."""
     if set(rows) != {part.name for part in parts}:
         raise ValueError(f"answers {sorted(rows)} for parts {[part.name for part in parts]}")
     for part in parts:
         if rows[part.name].ndim != 2 or rows[part.name].shape[1] != part.length:  # noqa: PLR2004 - a matrix
             raise ValueError(f"{part.name}: shape {rows[part.name].shape}, expected (rows, {part.length})")
-    finite = np.logical_and.reduce([np.isfinite(rows[part.name]).all(axis=1) for part in parts])
-    return [clip(np.where(finite[:, None], rows[part.name], 0.0), part.clip) * part.scale for part in parts]
+    count = len(next(iter(rows.values())))
+    scaled = np.empty((count, sum(part.length for part in parts)))
+    finite, start = np.ones(count, np.bool_), 0
+    for part in parts:
+        piece = rows[part.name]
+        if not bool(_surely_short(piece, part.clip).all()):  # else finite, and clipped as it is
+            whole = np.asarray(np.isfinite(piece).all(axis=1))
+            piece, finite = _clipped(np.where(whole[:, None], piece, 0.0), part.clip), finite & whole
+        np.multiply(piece, part.scale, out=scaled[:, start : start + part.length])
+        start += part.length
+    scaled[~finite] = 0.0
+    return scaled
 
 
 def is_finite(rows: Mapping[str, NDArray[np.float64]]) -> bool:
@@ -159,7 +211,22 @@ def decode(parts: Sequence[Part], total: Integers) -> Vectors:
 
 
 def clip(rows: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
-    """Scale rows (the last axis) down to the L2 norm `norm` where they are longer; non-finite ones stay."""
+    """Scale rows (the last axis) down to the L2 norm `norm` where they are longer; non-finite ones stay.
+
+    Returns:
+        The same array where no row is longer.
+    """
+    return rows if bool(_surely_short(rows, norm).all()) else _clipped(rows, norm)
+
+
+def _surely_short(rows: NDArray[np.float64], norm: float) -> NDArray[np.bool_]:
+    """Which rows are finite and shorter than `norm`, as one pass over them finds; a few more may be."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares: NDArray[np.float64] = np.einsum("...i,...i->...", rows, rows)
+        return np.asarray(squares < (norm * (1 - _SURELY)) ** 2)
+
+
+def _clipped(rows: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
     # Through the largest element first: squares of huge values would overflow to infinity.
     largest = np.abs(rows).max(axis=-1, keepdims=True, initial=0.0)
     usable = (largest > 0) & np.isfinite(largest)
@@ -172,16 +239,28 @@ def clip(rows: NDArray[np.float64], norm: float) -> NDArray[np.float64]:
     return rows * np.where(longer, factor, 1.0)
 
 
-def _rounded(scaled: NDArray[np.float64], limit: int, coins: Stream) -> Integers:
-    """Rows at random to one of the two neighbouring integers, unbiased but for the condition on the norm."""
-    below = np.floor(scaled)
-    share = ((scaled - below) * 2.0**32).astype(np.uint64)
-    rounded = np.zeros(scaled.shape, np.int64)
+def _rounded(
+    scaled: NDArray[np.float64], limit: int, draw: Callable[[NDArray[np.intp]], NDArray[np.uint32]]
+) -> Integers:
+    """Rows at random to one of the two neighbouring integers, unbiased but for the condition on the norm.
+
+    With 32 bits behind the point, a value goes up where its fraction is above the coin: where adding the
+    coin's complement carries.
+    """
+    points = scaled * 2.0**32
+    fixed: Integers = np.floor(points, out=points).astype(np.int64)
+    rounded = fixed
     open_rows = np.arange(len(scaled))
-    for _ in range(TRIES):
-        drawn = coins.words32(len(open_rows) * scaled.shape[1]).reshape(-1, scaled.shape[1])
-        rounded[open_rows] = below[open_rows].astype(np.int64) + (drawn < share[open_rows])
-        open_rows = open_rows[_squared_norms(rounded[open_rows]) > limit]
+    for attempt in range(TRIES):
+        coins = draw(open_rows)
+        carried: Integers = np.invert(coins, out=coins).astype(np.int64)
+        carried += fixed[open_rows] if attempt else fixed
+        carried >>= 32
+        if attempt:
+            rounded[open_rows] = carried
+        else:
+            rounded = carried
+        open_rows = open_rows[_squared_norms(carried) > limit]
         if not len(open_rows):
             return rounded
     rounded[open_rows] = np.trunc(scaled[open_rows]).astype(np.int64)

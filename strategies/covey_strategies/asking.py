@@ -14,7 +14,7 @@ from covey.plan import Plan, Statistics, Task
 from covey.secagg.envelope import seal_envelope
 from covey_models.model import Model
 from covey_strategies import cohort as cohorts
-from covey_strategies.exchange import Exchange, Sealed, in_clear, masked
+from covey_strategies.exchange import Exchange, Sealed, SumsAtOnce, at_once, in_clear, masked
 from covey_strategies.private_sum import Book, PrivateSum, Receipt, Signed, collect
 from covey_strategies.protection import Protection
 from covey_strategies.queries import statistics
@@ -109,7 +109,7 @@ class Asking:
             planned.append(self.protection.protect(bare, parameters, self.model))
         receipts = self.book.reserve([self._signed(plan) for plan in planned])
         exchanges = [
-            self._exchange(plan, parameters, members, receipt)
+            self._exchange(grid, plan, parameters, members, receipt)
             for plan, members, receipt in zip(planned, divided, receipts, strict=True)
         ]
         return Question(task, parameters, tuple(exchanges), grid)
@@ -119,10 +119,12 @@ class Asking:
         return Signed(sent, None if operator is None else sign(operator.private, "plan", sent))
 
     def _exchange(
-        self, plan: Plan, parameters: Parameters, members: Sequence[int], receipt: Receipt
+        self, grid: Grid, plan: Plan, parameters: Parameters, members: Sequence[int], receipt: Receipt
     ) -> Exchange:
         operator, sent = self.protection.operator, plans.to_bytes(plan)
         if plan.masks != "on" or operator is None:
+            if isinstance(grid, SumsAtOnce):
+                return at_once(plan, parameters, members, grid)
             return in_clear(plan, parameters, members)
 
         def envelope(old: int) -> bytes:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Message
 
@@ -51,6 +52,42 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Summed:
+    """What a cohort's answers come to, worked out in one place.
+
+    Attributes:
+        total: int64, of rows and of the noise that is left.
+        senders: Who is in it.
+        refused: Whose answer was not counted, and why, one line each.
+    """
+
+    total: Integers
+    senders: frozenset[int]
+    refused: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class SumsAtOnce(Protocol):
+    """A grid whose devices are all in one place: where nothing hides an answer, nothing needs be sent."""
+
+    def sum_at_once(self, plan: Plan, parameters: Parameters, cohort: Sequence[int]) -> Summed:
+        """The sum that the cohort's messages would give: the same rows, coins and noise.
+
+        Args:
+            plan: Without masks, or with masks elided.
+            parameters: The model that goes with it.
+            cohort: Node ids.
+        """
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """Of an exchange without messages: who works it out."""
+
+    grid: SumsAtOnce
+
+
+@dataclass(frozen=True)
 class Sealed:
     """Envelopes around one plan: each device gets one with a proof from the ledger that it has seen last.
 
@@ -96,7 +133,7 @@ class Exchange:
     parameters: Parameters
     cohort: tuple[int, ...]
     sealed: Sealed | None
-    state: server.State | clear.State
+    state: server.State | clear.State | AtOnce
     behind: tuple[int, ...] = ()
     held: tuple[tuple[int, bytes], ...] = ()
     stage: str = ""
@@ -105,8 +142,8 @@ class Exchange:
     end: Settled | Failed | None = None
 
     def first_messages(self) -> list[Message]:
-        """The plan, to everyone in the cohort."""
-        return self._plan_messages(self.cohort)
+        """The plan, to everyone in the cohort; nothing where the sum is worked out at once."""
+        return [] if isinstance(self.state, AtOnce) else self._plan_messages(self.cohort)
 
     def _plan_messages(self, nodes: Sequence[int]) -> list[Message]:
         model = to_record(self.parameters)
@@ -127,6 +164,8 @@ class Exchange:
 
     def received(self, messages: Iterable[Message]) -> "Exchange":
         """The stage is over, with these replies."""
+        if isinstance(self.state, AtOnce):
+            return _at_once(self, self.state.grid)
         replies: Replies = []
         refused = []
         for message in messages:
@@ -155,6 +194,18 @@ def in_clear(plan: Plan, parameters: Parameters, cohort: Iterable[int]) -> Excha
     nodes, sent = tuple(cohort), plans.to_bytes(plan)
     state = clear.Answering(plan, clear.digest_of(sent), frozenset(nodes))
     return Exchange(plan, sent, parameters, nodes, None, state)
+
+
+def at_once(plan: Plan, parameters: Parameters, cohort: Iterable[int], grid: SumsAtOnce) -> Exchange:
+    """A plan without masks that is not sent.
+
+    Args:
+        plan: What is asked.
+        parameters: The model that goes with it.
+        cohort: Node ids.
+        grid: Where they are.
+    """
+    return Exchange(plan, plans.to_bytes(plan), parameters, tuple(cohort), None, AtOnce(grid))
 
 
 def masked(  # noqa: PLR0913 - each named at the call
@@ -207,6 +258,17 @@ def _size_seen(data: bytes) -> int | None:
         return decode(data, Behind, blame="device", limit=OVERHEAD).size
     except ProtocolError:
         return None
+
+
+def _at_once(exchange: Exchange, grid: SumsAtOnce) -> Exchange:
+    plan = exchange.plan
+    found = grid.sum_at_once(plan, exchange.parameters, exchange.cohort)
+    lines = (*exchange.refused, *found.refused)
+    if len(found.senders) < plan.minimum:
+        end: Settled | Failed = _failed(clear.too_few(plan, len(found.senders)), lines)
+    else:
+        end = Settled(found.total, len(found.senders), plan.cohort, plan.cohort, 0, None)
+    return replace(exchange, refused=lines, end=end)
 
 
 def _in_clear(exchange: Exchange, state: clear.State, replies: Replies) -> Exchange:
