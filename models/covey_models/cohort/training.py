@@ -1,0 +1,105 @@
+"""Local training of a cohort, some devices at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from covey.arrays import Parameters, layout_of
+from covey.plan import Train
+from covey_models.cohort.programs import Chosen
+from covey_models.cohort.step import Optimiser, Stacked
+from covey_models.cohort.steps import Cohort, Index
+from covey_models.training import Local
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A device that trains.
+
+    Attributes:
+        local: What it trains on.
+        seed: See `covey_models.training.train`.
+        start: Parameters that it begins with; None for those that all are sent.
+        correction: Added to each step's direction, by parameter; None for nothing.
+    """
+
+    local: Local
+    seed: int
+    start: Parameters | None = None
+    correction: Parameters | None = None
+
+
+@dataclass(frozen=True)
+class TrainedChunk:
+    """Some devices of a cohort after local training.
+
+    Attributes:
+        places: Which, as positions in the order in which they were given.
+        change: float64 (devices, d): parameters after, minus those that were sent, in the layout's order.
+        losses: float64 (devices,): mean cross-entropy over the last epoch, as seen while training, nats; 0
+            without examples.
+        counts: int64 (devices,): examples.
+    """
+
+    places: Index
+    change: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    counts: Index
+
+
+def train_cohort(
+    chosen: Chosen, parameters: Parameters, learners: Sequence[Learner], task: Train, memory: int
+) -> Iterator[TrainedChunk]:
+    """Train devices as `covey_models.training.train` does each.
+
+    Args:
+        chosen: How.
+        parameters: That were sent.
+        learners: Whom to train.
+        task: Rates, epochs and limits.
+        memory: Bytes that a chunk may take, about; one device is trained whatever it takes.
+
+    Yields:
+        All devices, some at a time: chunks in the order given, devices within one in an order of their own.
+    """
+    size = max(1, memory // (4 * chosen.floats)) if chosen.is_batched else 1
+    for start in range(0, len(learners), size):
+        yield _trained(chosen, parameters, learners[start : start + size], task, start)
+
+
+def _trained(
+    chosen: Chosen, parameters: Parameters, learners: Sequence[Learner], task: Train, start: int
+) -> TrainedChunk:
+    cohort = Cohort([each.local for each in learners], [each.seed for each in learners], task.batch_size)
+    ordered = [learners[place] for place in cohort.order]
+    weights = _stacked(parameters, [each.start for each in ordered])
+    zero = {name: np.zeros_like(value) for name, value in parameters.items()}
+    corrected = any(each.correction is not None for each in ordered)
+    correction = _stacked(zero, [each.correction for each in ordered]) if corrected else {}
+    losses = chosen.program.train(weights, cohort, Optimiser.start(task, weights, correction))
+    means = losses.double().numpy() / np.maximum(cohort.counts, 1)
+    return TrainedChunk(start + cohort.order, _change(parameters, weights), means, cohort.counts)
+
+
+def _stacked(common: Parameters, own: Sequence[Parameters | None]) -> Stacked:
+    """Contiguous and writable: a device's own where it has any, else those of all."""
+    if any(each is not None for each in own):
+        chosen = [common if each is None else each for each in own]
+        return {name: torch.from_numpy(np.stack([each[name] for each in chosen])) for name in common}
+    return {
+        name: torch.from_numpy(value).repeat(len(own), *(1,) * value.ndim) for name, value in common.items()
+    }
+
+
+def _change(parameters: Parameters, weights: Stacked) -> NDArray[np.float64]:
+    count, place = len(next(iter(weights.values()))), 0
+    change = torch.empty(count, layout_of(parameters).size, dtype=torch.float64)
+    for name, value in parameters.items():
+        piece = change[:, place : place + value.size]
+        piece.copy_(weights[name].reshape(count, -1))
+        piece.sub_(torch.from_numpy(value.ravel()).double())
+        place += value.size
+    return change.numpy()
