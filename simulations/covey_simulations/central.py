@@ -23,12 +23,12 @@ Watch = Callable[[int, int], None]
 
 def pooled_train(data: FederatedData) -> Examples:
     """Everyone's training examples."""
-    return Examples.join([local.train for local in data.devices.values()])
+    return data.all_train()
 
 
 def pooled_held_out(data: FederatedData) -> Examples:
     """Everyone's held-out examples."""
-    return Examples.join([local.held_out for local in data.devices.values()])
+    return data.all_held_out()
 
 
 def train_centrally(  # noqa: PLR0913 - what it is trained on, how, and who watches

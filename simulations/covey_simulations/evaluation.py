@@ -1,6 +1,8 @@
 """What only a simulation can know: accuracy per device, and of each packaged variant on pooled examples."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +18,28 @@ from covey_models.training import load
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.report.facts import DeviceResult, VariantResult
 
+MOST_DEVICES: Final = 1000
+"""Of a larger fleet, so many are looked at one by one."""
+
+
+def looked_at(data: FederatedData) -> Iterable[str]:
+    """The devices to look at one by one: all, or of a large fleet some, evenly spaced."""
+    count = len(data.devices)
+    if count <= MOST_DEVICES:
+        return data.devices
+    chosen = {place * count // MOST_DEVICES for place in range(MOST_DEVICES)}
+    return [name for place, name in enumerate(data.devices) if place in chosen]
+
 
 def by_device(
     data: FederatedData, model: Model, parameters: Parameters, preprocessing: Standardise
 ) -> tuple[DeviceResult, ...]:
-    """The federated model on each device's own held-out examples."""
+    """The federated model on the own held-out examples of each device that is looked at."""
     network = model.build()
     load(network, parameters)
     results = []
-    for name, local in data.devices.items():
+    for name in looked_at(data):
+        local = data.devices[name]
         held_out = Examples(preprocessing.apply(local.held_out.x), local.held_out.y)
         confusion = evaluate(network, held_out, model.classes).confusion
         found = accuracy(confusion).value if len(held_out) else None

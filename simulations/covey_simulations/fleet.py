@@ -28,6 +28,7 @@ from covey_io.device_keys import Keys
 from covey_io.witness_client import LocalWitness
 from covey_models.model import Model
 from covey_server.ledger_writer import Log
+from covey_simulations.data.devices import readable
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.grid import SERVER, InProcessGrid
 from covey_simulations.policing import (
@@ -112,12 +113,12 @@ def fleet(setting: Setting) -> Fleet:
     names = list(setting.data.devices)
     operator, log, reviewers = _operator(setting, keys, names)
     devices = {}
-    for node, (name, local) in enumerate(setting.data.devices.items(), start=SERVER + 1):
+    for node, name in enumerate(names, start=SERVER + 1):
         own = derive(setting.file.seed, "device", name)
         device = Device(
             name,
             setting.model,
-            local,
+            readable(setting.data.devices, name),
             own,
             _log(setting.folder / DEVICE_LOGS / f"{name}.log"),
             outcome=partial(read_outcome, setting.folder / ROLLED_OUT / name),

@@ -9,15 +9,17 @@ import numpy as np
 
 from covey.errors import InputError
 from covey.examples import Examples, LocalData
+from covey_simulations.data.dealt import Dealt
 from covey_simulations.data.federated import FederatedData
-from covey_simulations.data.local import hold_out_from, joined
+from covey_simulations.data.local import hold_out_from
+from covey_simulations.data.names import Alone
 from covey_simulations.data.partitions import Index, Parts, by_preference, by_time, iid, preferences
 from covey_simulations.data.settings import DataSettings
 
 
 def pooled(data: FederatedData) -> FederatedData:
     """The same examples on one device, "pool", in the order of the devices."""
-    pool = joined(list(data.devices.values()))
+    pool = LocalData(data.all_train(), data.all_held_out())
     return replace(data, devices={"pool": pool}, groups={"pool": "pool"})
 
 
@@ -31,14 +33,9 @@ def deal(data: FederatedData, settings: DataSettings, rng: np.random.Generator) 
     Raises:
         InputError: There are fewer examples than devices.
     """
-    pool = joined(list(data.devices.values()))
-    train, held_out = _parts(pool, len(data.labels), settings, rng)
-    width = len(str(settings.devices))
-    devices = {
-        f"device-{number:0{width}d}": LocalData(pool.train.take(mine), pool.held_out.take(tested))
-        for number, (mine, tested) in enumerate(zip(train, held_out, strict=True), start=1)
-    }
-    return replace(data, devices=devices, groups={name: name for name in devices}, notes=(_note(settings),))
+    pool = LocalData(data.all_train(), data.all_held_out())
+    devices = Dealt(pool, *_parts(pool, len(data.labels), settings, rng))
+    return replace(data, devices=devices, groups=Alone(devices.names), notes=(_note(settings),))
 
 
 def thin(data: FederatedData, examples: int | None, rng: np.random.Generator) -> FederatedData:
@@ -51,7 +48,7 @@ def thin(data: FederatedData, examples: int | None, rng: np.random.Generator) ->
     """
     if examples is None or data.training_examples <= examples:
         return data
-    sizes = [len(local.train) for local in data.devices.values()]
+    sizes = data.sizes.train.tolist()
     quotas = shares(sizes, examples)
     if any(size and not quota for size, quota in zip(sizes, quotas, strict=True)):
         raise InputError(
@@ -100,8 +97,8 @@ def _parts(
             return by_time(len(train), devices), by_time(len(held_out), devices)
         case "iid":
             return iid(len(train), devices, rng), iid(len(held_out), devices, rng)
-        case "natural":
-            raise ValueError("natural devices are kept, not dealt")
+        case "natural" | "resampled":
+            raise ValueError(f"{settings.partition} devices are not dealt")
         case _:
             assert_never(settings.partition)
 

@@ -12,6 +12,7 @@ from covey_simulations.data import digits, fashion, folder, wrist
 from covey_simulations.data.dealing import deal, hold_out_tail, pooled, thin
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.recordings import Split, last_quarter, leave_groups_out, tuning
+from covey_simulations.data.resampled import Drawing, resampled
 from covey_simulations.data.settings import DEVICES, DataSettings, check
 
 __all__ = ["FederatedData", "load"]
@@ -37,6 +38,10 @@ def load(settings: DataSettings, rng: np.random.Generator) -> FederatedData:
 
 
 def _shared_out(data: FederatedData, settings: DataSettings, rng: np.random.Generator) -> FederatedData:
+    if settings.generated:
+        seed = int(rng.integers(2**63))
+        drawing = Drawing(settings.devices, settings.examples_per_device, settings.alpha, seed)
+        return resampled(data, drawing)
     if settings.partition == "natural":
         return thin(_counted(data, settings.devices), settings.examples, rng)
     return deal(thin(pooled(data), settings.examples, rng), settings, rng)

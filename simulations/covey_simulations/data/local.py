@@ -10,12 +10,13 @@ from covey.examples import Examples, LocalData
 
 def joined(parts: Sequence[LocalData]) -> LocalData:
     """All examples of `parts` (not empty) as if one device held them, in order."""
-    if len(parts) == 1:
-        return parts[0]  # a pooled image set is hundreds of megabytes: no copy
-    return LocalData(
-        train=Examples.join([part.train for part in parts]),
-        held_out=Examples.join([part.held_out for part in parts]),
-    )
+    return LocalData(together([part.train for part in parts]), together([part.held_out for part in parts]))
+
+
+def together(parts: list[Examples]) -> Examples:
+    """All examples of `parts` (not empty), in order."""
+    # a pooled image set is hundreds of megabytes: no copy of one part
+    return parts[0] if len(parts) == 1 else Examples.join(parts)
 
 
 def hold_out_from(start: Fraction, examples: Examples) -> LocalData:

@@ -8,7 +8,9 @@ natural     the data says whose each example is
 The first three give every device the same number of examples, to within one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,44 @@ from covey.errors import InputError
 from covey.examples import Labels
 
 Index = NDArray[np.int64]
-Parts = tuple[Index, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts(Sequence[Index]):
+    """Sorted indices, one part per device, in two arrays however many devices there are.
+
+    Attributes:
+        order: Every index once, the first device's first, shape (count,).
+        ends: Where each part begins, and at last `count`: shape (devices + 1,).
+    """
+
+    order: Index
+    ends: Index
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @overload
+    def __getitem__(self, device: int) -> Index: ...
+    @overload
+    def __getitem__(self, device: slice) -> list[Index]: ...
+    def __getitem__(self, device: int | slice) -> Index | list[Index]:
+        if isinstance(device, slice):
+            return [self[each] for each in range(len(self))[device]]
+        part = range(len(self))[device]
+        return self.order[self.ends[part] : self.ends[part + 1]]
+
+    def __iter__(self) -> Iterator[Index]:
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def sizes(self) -> Index:
+        """How many indices each part has, shape (devices,)."""
+        return np.diff(self.ends)
 
 
 def iid(count: int, devices: int, rng: np.random.Generator) -> Parts:
     """Deal `count` examples at random.
-
-    Returns:
-        Sorted indices, one array per device.
 
     Raises:
         InputError: There are fewer examples than devices.
@@ -89,13 +121,14 @@ def by_preference(labels: Labels, mixes: NDArray[np.float64], rng: np.random.Gen
     """
     devices, classes = mixes.shape
     queues = [rng.permutation(np.flatnonzero(labels == label)) for label in range(classes)]
+    sizes = _sizes(len(labels), devices)
     left = np.array([len(queue) for queue in queues])
-    parts = []
-    for size, mix in zip(_sizes(len(labels), devices), mixes, strict=True):
-        counts = _draw(size, mix, left, rng)
-        parts.append(np.sort(np.concatenate(_pop(queues, left, counts))))
-        left = left - counts
-    return tuple(parts)
+    counts = np.zeros((devices, classes), np.int64)
+    for device, (size, mix) in enumerate(zip(sizes.tolist(), mixes, strict=True)):
+        counts[device] = _draw(size, mix, left, rng)
+        left = left - counts[device]
+    owners = [np.repeat(np.arange(devices), counts[:, label]) for label in range(classes)]
+    return _gathered(np.concatenate(queues), np.concatenate(owners), sizes)
 
 
 def _draw(size: int, mix: NDArray[np.float64], left: Index, rng: np.random.Generator) -> Index:
@@ -113,21 +146,23 @@ def _draw(size: int, mix: NDArray[np.float64], left: Index, rng: np.random.Gener
     return counts
 
 
-def _pop(queues: Sequence[Index], left: Index, counts: Index) -> list[Index]:
-    """The next `counts` of each class, where `left` are still in the queues."""
-    return [queue[len(queue) - n :][:k] for queue, n, k in zip(queues, left, counts, strict=True)]
-
-
 def _blocks(order: Index, devices: int) -> Parts:
-    ends = np.cumsum(_sizes(len(order), devices))
-    return tuple(np.sort(block) for block in np.split(order, ends[:-1]))
+    sizes = _sizes(len(order), devices)
+    return _gathered(order, np.repeat(np.arange(devices), sizes), sizes)
 
 
-def _sizes(count: int, devices: int) -> list[int]:
+def _gathered(indices: Index, owners: Index, sizes: Index) -> Parts:
+    """Parts from the owner of each index, and how many each owns."""
+    return Parts(indices[np.lexsort((indices, owners))], np.concatenate(([0], np.cumsum(sizes))))
+
+
+def _sizes(count: int, devices: int) -> Index:
     if count < devices:
         raise InputError(
             f"{count} examples cannot be dealt to {devices} devices: each needs at least one",
-            hint=f"set data.devices to {count} or less, or raise data.examples",
+            hint=f"set data.devices to {count} or less, or raise data.examples; or draw with replacement, "
+            'whatever the number of devices, with data.partition = "resampled"',
         )
-    size, extra = divmod(count, devices)
-    return [size + 1] * extra + [size] * (devices - extra)
+    sizes = np.full(devices, count // devices)
+    sizes[: count % devices] += 1
+    return sizes

@@ -12,17 +12,26 @@ SUBJECTS: Final = 10
 DEVICES: Final = 20
 """Devices when none are asked for: as many as the wrist data has."""
 
+EXAMPLES_PER_DEVICE: Final = (20, 50)
+"""On a generated device, when nothing else is asked for."""
+
+PerDevice = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which data a federation trains on and how it is shared out.
 
     Attributes:
-        source: The data set.
+        source: The data set. "synthetic-digits" is "digits", resampled.
         path: For "folder", the folder. For "wrist" the file and for "fashion-mnist" the folder, where they
             are not in their usual place. Empty otherwise.
-        partition: "natural" keeps the data's own devices; the others pool all examples and deal them anew.
-        devices: How many devices to deal to. "natural" has as many as the data.
-        alpha: Concentration for "dirichlet", per class; smaller means fewer classes on each device.
+        partition: "natural" keeps the data's own devices. "iid", "dirichlet" and "time" pool all examples and
+            deal them anew, each to one device. "resampled" generates devices that draw from the pool with
+            replacement when they are asked, however many: synthetic.
+        devices: How many devices to deal to or to generate. "natural" has as many as the data.
+        alpha: Concentration for "dirichlet" and "resampled", per class; smaller means fewer classes on each
+            device.
+        examples_per_device: For "resampled", the fewest and the most training examples on a device.
         split: "last-quarter" holds out the source's own test part (for recordings and folders, the last
             quarter in time). "tuning" leaves that part out and holds out the last fifth of the rest: choose
             learning rates on it. "leave-subjects-out" holds out every recording of `held_out_subjects`.
@@ -30,14 +39,20 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         examples: At most this many training examples, all devices together; for quick runs.
     """
 
-    source: Literal["wrist", "fashion-mnist", "digits", "folder"]
+    source: Literal["wrist", "fashion-mnist", "digits", "synthetic-digits", "folder"]
     path: str = ""
-    partition: Literal["natural", "iid", "dirichlet", "time"] = "natural"
-    devices: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = DEVICES
+    partition: Literal["natural", "iid", "dirichlet", "time", "resampled"] = "natural"
+    devices: Annotated[int, msgspec.Meta(ge=2, le=10_000_000)] = DEVICES
     alpha: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 0.5
+    examples_per_device: tuple[PerDevice, PerDevice] = EXAMPLES_PER_DEVICE
     split: Literal["last-quarter", "tuning", "leave-subjects-out"] = "last-quarter"
     held_out_subjects: tuple[Annotated[int, msgspec.Meta(ge=1, le=SUBJECTS)], ...] = ()
     examples: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    @property
+    def generated(self) -> bool:
+        """Whether devices draw their examples when they are asked, with replacement."""
+        return self.partition == "resampled" or self.source == "synthetic-digits"
 
 
 def check(settings: DataSettings) -> None:
@@ -48,13 +63,14 @@ def check(settings: DataSettings) -> None:
     """
     _check_path(settings)
     _check_partition(settings)
+    _check_generated(settings)
     _check_subjects(settings)
 
 
 def _check_path(settings: DataSettings) -> None:
     if settings.source == "folder" and not settings.path:
         raise InputError("data.path: empty", hint="name the folder that holds one .npz file per device")
-    if settings.source == "digits" and settings.path:
+    if settings.source in {"digits", "synthetic-digits"} and settings.path:
         raise InputError("data.path: digits come with scikit-learn", hint="leave data.path out")
 
 
@@ -62,7 +78,30 @@ def _check_partition(settings: DataSettings) -> None:
     if settings.partition == "natural" and settings.source in {"fashion-mnist", "digits"}:
         raise InputError(
             f'data.partition: "natural" keeps real devices, and {settings.source} has none',
-            hint="choose one of: iid, dirichlet, time",
+            hint="choose one of: iid, dirichlet, time, resampled",
+        )
+    if settings.source == "synthetic-digits" and settings.partition not in {"natural", "resampled"}:
+        raise InputError(
+            f'data.partition: "{settings.partition}" deals examples; {settings.source} generates them',
+            hint='leave data.partition out, or set data.source to "digits"',
+        )
+
+
+def _check_generated(settings: DataSettings) -> None:
+    least, most = settings.examples_per_device
+    if least > most:
+        raise InputError(
+            f"data.examples_per_device: from {least} to {most}", hint="write the smaller number first"
+        )
+    if settings.generated and settings.examples is not None:
+        raise InputError(
+            "data.examples: generated devices draw as many as data.examples_per_device says",
+            hint="leave data.examples out",
+        )
+    if not settings.generated and settings.examples_per_device != EXAMPLES_PER_DEVICE:
+        raise InputError(
+            f'data.examples_per_device: not used by the partition "{settings.partition}"',
+            hint='set data.partition to "resampled", or leave data.examples_per_device out',
         )
 
 

@@ -115,11 +115,12 @@ class ReportFacts:
         rounds: In order.
         accuracy_federated: Of the federated model on the held-out examples of all devices, as the last
             private sum gave it: with noise where there is noise.
-        accuracy_exact: The same without noise, which only a simulation can count.
+        accuracy_exact: The same without noise, which only a simulation can count; None where it did not
+            look at every device.
         accuracy_central: Of the same network trained on pooled data; None when it was not trained.
         confusion: (classes, classes), of the federated fp32 model; rows are true classes. With noise, counts
             are fractions and may be below 0.
-        devices: By device.
+        devices: By device; of a large fleet some of them, evenly spaced.
         variants: By "fp32" and "int8" (absent when none was built).
         calibration: How int8 activation ranges were found; empty without int8.
         calibration_pooled: Whether that took raw examples in one place.
@@ -132,6 +133,7 @@ class ReportFacts:
         model_sha256: Digest of the federated parameters.
         config: The resolved configuration, TOML.
         commands: Shell commands a reader can run next, with what each does.
+        fleet: How many devices there are, where `devices` are some of them; 0 where they are all.
     """
 
     name: str
@@ -155,7 +157,7 @@ class ReportFacts:
     accuracy_federated: float
     accuracy_exact: float | None
     accuracy_central: float | None
-    confusion: NDArray[np.int64] | NDArray[np.float64]
+    confusion: NDArray[np.float64]
     devices: tuple[DeviceResult, ...]
     variants: Mapping[str, VariantResult]
     calibration: str
@@ -174,3 +176,9 @@ class ReportFacts:
     model_sha256: str
     config: str
     commands: Mapping[str, str]
+    fleet: int = 0
+
+    @property
+    def all_devices(self) -> int:
+        """How many devices the fleet has."""
+        return self.fleet or len(self.devices)

@@ -125,7 +125,7 @@ def key_numbers(facts: ReportFacts) -> tuple[Number, ...]:
             f"{served_name}, one input, this machine" if served else "",
             absent=served is None,
         ),
-        Number("Devices", text.count(len(facts.devices)), _cohort(facts.rounds)),
+        Number("Devices", text.count(facts.all_devices), _cohort(facts.rounds)),
         Number("Rounds", text.count(len(facts.rounds)), _validated(facts.rounds) if facts.rounds else ""),
     )
 

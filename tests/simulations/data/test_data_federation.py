@@ -115,8 +115,9 @@ def test_a_cap_below_the_real_devices_fits_fewer_made_ones() -> None:
 
 
 def test_more_devices_than_examples_are_refused() -> None:
-    with pytest.raises(InputError, match="10 examples cannot be dealt to 20 devices"):
+    with pytest.raises(InputError, match="10 examples cannot be dealt to 20 devices") as refused:
         loaded(source="digits", partition="iid", examples=10)
+    assert 'data.partition = "resampled"' in refused.value.hint
 
 
 def test_a_number_of_devices_that_natural_would_ignore_is_refused() -> None:

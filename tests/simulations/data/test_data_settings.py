@@ -23,6 +23,8 @@ def test_the_defaults_fit_the_wrist_data() -> None:
     [
         {"source": "mnist"},
         {"devices": 1},
+        {"devices": 10_000_001},
+        {"partition": "resampled", "examples_per_device": [0, 5]},
         {"alpha": 0},
         {"examples": 0},
         {"held_out_subjects": [0]},
@@ -41,8 +43,17 @@ def test_values_out_of_range_and_unknown_keys_are_refused(values: dict[str, Any]
     [
         ({"source": "folder"}, r"^data\.path: empty"),
         ({"source": "digits", "partition": "iid", "path": "x"}, r"^data\.path"),
-        ({"source": "digits"}, r"^data\.partition: .*choose one of: iid, dirichlet, time"),
+        ({"source": "digits"}, r"^data\.partition: .*choose one of: iid, dirichlet, time, resampled"),
         ({"source": "fashion-mnist"}, r"^data\.partition: .*choose one of: iid, dirichlet, time"),
+        ({"source": "synthetic-digits", "path": "x"}, r"^data\.path"),
+        ({"source": "synthetic-digits", "partition": "iid"}, r'^data\.partition: "iid" deals'),
+        ({"source": "synthetic-digits", "examples": 9}, r"^data\.examples: .*examples_per_device"),
+        ({"partition": "resampled", "examples": 9}, r"^data\.examples: .*examples_per_device"),
+        (
+            {"partition": "resampled", "examples_per_device": [5, 4]},
+            r"^data\.examples_per_device: from 5 to 4",
+        ),
+        ({"examples_per_device": [5, 9]}, r"^data\.examples_per_device: not used .*natural"),
         ({"source": "folder", "path": "x", "split": "leave-subjects-out"}, r"^data\.split"),
         ({"held_out_subjects": [1]}, r"^data\.held_out_subjects: not used"),
         ({"split": "leave-subjects-out"}, r"^data\.held_out_subjects: 0 subjects"),
@@ -66,6 +77,13 @@ def test_values_that_do_not_fit_together_are_refused_by_key(values: dict[str, An
         {"source": "folder", "path": "x"},
         {"split": "leave-subjects-out", "held_out_subjects": [1, 2]},
         {"partition": "time", "devices": 5},
+        {"source": "synthetic-digits", "devices": 10_000_000, "examples_per_device": [1, 1]},
+        {
+            "source": "wrist",
+            "partition": "resampled",
+            "split": "leave-subjects-out",
+            "held_out_subjects": [1],
+        },
     ],
 )
 def test_values_that_fit_pass(values: dict[str, Any]) -> None:

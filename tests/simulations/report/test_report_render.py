@@ -105,7 +105,7 @@ PRIVATE: dict[str, Any] = {
 
 
 def some_facts(**changes: Any) -> ReportFacts:
-    confusion = np.diag([90, 80, 70, 60, 50]).astype(np.int64)
+    confusion = np.diag([90, 80, 70, 60, 50]).astype(np.float64)
     confusion[3, 4] = 12
     facts = ReportFacts(
         name="a wrist run",
@@ -209,6 +209,7 @@ CASES: dict[str, dict[str, Any]] = {
     "nothing held out": {"devices": (DeviceResult("a", "a", 10, 0, None),)},
     "twenty lone devices": {"devices": lone_devices(20)},
     "a thousand devices": {"devices": lone_devices(1000)},
+    "some of a million": {"devices": lone_devices(1000), "fleet": 1_000_000},
     "a thousand grouped devices": {"devices": some_devices(1000)},
     "all devices alike": {"devices": tuple(DeviceResult(f"d{n}", f"d{n}", 1, 1, 1.0) for n in range(300))},
     "calibrated on pooled inputs": {
@@ -530,11 +531,15 @@ def test_confusion_counts_are_shown_and_shaded(usual: Page) -> None:
         ("no int8", "No int8 model was built."),
         ("no variants", "No int8 model was built."),
         ("no package", "No package was built."),
+        ("some of a million", "1,000,000 simulated devices trained one model"),
+        ("some of a million", "Looked at one by one: 1,000 of 1,000,000 devices, evenly spaced."),
         ("no devices", "Not measured: no device has held-out examples."),
         ("no examples", "Not measured: there are no held-out examples."),
         ("two classes, one without examples", "no fall 0 0 not measured not measured"),
         ("forty classes", "The confusion matrix of 40 classes is too large to read"),
         ("synthetic", "The data is synthetic"),
+        ("some of a million", "1,000,000 simulated devices trained one model"),
+        ("some of a million", "Looked at one by one: 1,000 of 1,000,000 devices, evenly spaced."),
         ("a thousand devices", "The 20 devices served worst as a table"),
         ("a thousand devices", "Not measured, for want of held-out examples: 34 of 1,000 devices."),
         ("a thousand devices", "served worst device-0007, device-0014, device-0021 and"),

@@ -1,0 +1,42 @@
+"""Devices to which a pool was dealt: each takes its examples out of the pool when it is asked."""
+
+from covey.examples import Examples, LocalData
+from covey_simulations.data.devices import LazyDevices, Sizes
+from covey_simulations.data.names import Numbered
+from covey_simulations.data.partitions import Parts
+
+
+class Dealt(LazyDevices):
+    """Every example of a pool on one device. Memory: the pool, and an index for each example and device."""
+
+    def __init__(self, pool: LocalData, train: Parts, held_out: Parts) -> None:
+        """Both parts are dealt to the same devices.
+
+        Args:
+            pool: What was dealt.
+            train: Each device's share of `pool.train`.
+            held_out: Each device's share of `pool.held_out`.
+        """
+        if len(train) != len(held_out):
+            raise ValueError(f"dealt to {len(train)} devices and to {len(held_out)}")
+        self.names = Numbered(len(train))
+        self._pool, self._train, self._held_out = pool, train, held_out
+
+    @property
+    def sizes(self) -> Sizes:
+        """How many examples each holds."""
+        return Sizes(self._train.sizes, self._held_out.sizes)
+
+    def at(self, position: int) -> LocalData:
+        """Copies of the pool's examples that the device at a position holds, in the pool's order."""
+        return LocalData(
+            self._pool.train.take(self._train[position]), self._pool.held_out.take(self._held_out[position])
+        )
+
+    def all_train(self) -> Examples:
+        """The pool's, in the order of the devices."""
+        return self._pool.train.take(self._train.order)
+
+    def all_held_out(self) -> Examples:
+        """The pool's, in the order of the devices."""
+        return self._pool.held_out.take(self._held_out.order)
