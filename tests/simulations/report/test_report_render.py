@@ -538,8 +538,6 @@ def test_confusion_counts_are_shown_and_shaded(usual: Page) -> None:
         ("two classes, one without examples", "no fall 0 0 not measured not measured"),
         ("forty classes", "The confusion matrix of 40 classes is too large to read"),
         ("synthetic", "The data is synthetic"),
-        ("some of a million", "1,000,000 simulated devices trained one model"),
-        ("some of a million", "Looked at one by one: 1,000 of 1,000,000 devices, evenly spaced."),
         ("a thousand devices", "The 20 devices served worst as a table"),
         ("a thousand devices", "Not measured, for want of held-out examples: 34 of 1,000 devices."),
         ("a thousand devices", "served worst device-0007, device-0014, device-0021 and"),
