@@ -101,7 +101,8 @@ def dense(network: nn.Module) -> Dense | None:
     flat = False
     for name, module in _chain(network, ""):
         if isinstance(module, nn.Linear) and (flat or not layers):
-            layers.append(_Linear(f"{name}weight", f"{name}bias" if module.bias is not None else "", False))
+            biased = "bias" in dict(module.named_parameters())
+            layers.append(_Linear(f"{name}weight", f"{name}bias" if biased else "", rectified=False))
         elif type(module) is nn.ReLU and layers and not layers[-1].rectified:
             layers[-1] = _Linear(layers[-1].weight, layers[-1].bias, rectified=True)
         elif type(module) is not nn.Identity and not (_flattens(module) and not layers):

@@ -42,7 +42,7 @@ def answer(plan: Plan, parameters: Parameters, device: Device, coins: Stream) ->
     try:
         return _encoded(plan, _rows(plan, parameters, device, coins), device, coins)
     except Exception as error:  # noqa: BLE001 - see the module's first paragraph
-        _tell(device, f"round {plan.round}: contributed nothing: {type(error).__name__}: {error}")
+        tell(device, f"round {plan.round}: contributed nothing: {type(error).__name__}: {error}")
         return encode.zero(plan.parts)
 
 
@@ -146,11 +146,11 @@ def _watched(plan: Plan, rows: Iterable[Vectors], device: Device) -> Iterator[Ve
             good = np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in some.values()])
             left_out = f"left out {np.count_nonzero(~good)} of {len(good)} examples"
             what = "contributed nothing" if plan.unit == "device" else left_out
-            _tell(device, f"round {plan.round}: {what}: NaN or infinite elements in an answer")
+            tell(device, f"round {plan.round}: {what}: NaN or infinite elements in an answer")
         yield some
 
 
-def _tell(device: Device, line: str) -> None:
+def tell(device: Device, line: str) -> None:
     """One line to the device's owner; a log that fails (a full disk) must not change the answer."""
     with suppress(Exception):
         device.log(" ".join(line.split()))

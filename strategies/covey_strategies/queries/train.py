@@ -67,13 +67,27 @@ def row(task: Train, change: NDArray[np.float64], loss: float, examples: int) ->
         loss: Mean training loss, nats.
         examples: Trained on.
     """
-    weight = weight_of(examples, task)
+    return weighed(task, change[None], np.array([loss]), np.array([examples]))
+
+
+def weighed(
+    task: Train, changes: NDArray[np.float64], losses: NDArray[np.float64], counts: NDArray[np.int64]
+) -> Vectors:
+    """Rows of several devices, as `row` has one.
+
+    Args:
+        task: What was asked.
+        changes: (devices, d), flat.
+        losses: (devices,), nats.
+        counts: (devices,), examples trained on.
+    """
+    weights = np.array([[weight_of(count, task)] for count in counts.tolist()])
     vectors = {
         # clipped before it is weighed: a device with few examples must not have a longer update than others
-        "update": weight * clip(change[None], task.update_clip),
-        "loss": np.array([[weight * min(loss, LOSS_CLIP)]]),
+        "update": weights * clip(changes, task.update_clip),
+        "loss": weights * np.minimum(losses, LOSS_CLIP)[:, None],
     }
-    return vectors if task.weighting == "devices" else vectors | {"weight": np.array([[weight]])}
+    return vectors if task.weighting == "devices" else vectors | {"weight": weights}
 
 
 def weight_of(examples: int, task: Train) -> float:
