@@ -4,7 +4,7 @@ The same code drives a simulated fleet and a real one; it sees a Flower Grid and
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
 
@@ -73,6 +73,8 @@ class Federated:
 
 
 Observer = Callable[[RoundEnded], None]
+Enough = Callable[[Sequence[Row]], bool]
+"""Whether the rounds so far, as metrics.jsonl has them, are all that is wanted; asked after validations."""
 
 
 class Coordinator:
@@ -88,6 +90,7 @@ class Coordinator:
         seed: Decides the initial model and the cohorts.
         observe: Called after every round.
         newest: Gives the operator with the newest roster, before anything is asked; None if it never changes.
+        enough: Ends training before its last round; None to go on to it.
     """
 
     def __init__(  # noqa: PLR0913 - everything a federation stands on, each named at the call
@@ -102,6 +105,7 @@ class Coordinator:
         seed: int,
         observe: Observer,
         newest: Callable[[Operator], Operator] | None = None,
+        enough: Enough | None = None,
     ) -> None:
         self._grid = grid
         self._file = file
@@ -112,6 +116,7 @@ class Coordinator:
         self._seed = seed
         self._observe = observe
         self._newest = newest
+        self._enough = enough
 
     def run(self) -> Federated:
         """From the last checkpoint, or from the start, to the end.
@@ -126,6 +131,8 @@ class Coordinator:
         state = saved or self._begin()
         strategy = self._strategy(state)
         for server_round in range(state.round + 1, self._file.federation.rounds + 1):
+            if self._is_enough(state.round):
+                break
             state = self._round(strategy, state, server_round)
         self._folder.write_csv()
         return Federated(state.parameters, state.preprocessing, self._final_validation(strategy, state))
@@ -156,6 +163,12 @@ class Coordinator:
         collected = asking.collect(asked, self._send(asked.messages()))
         self._book.announce()
         return collected
+
+    def _is_enough(self, done: int) -> bool:
+        """Decided by what is on disk: a run that is gone on with decides as it did before."""
+        if self._enough is None or not done or not self._file.federation.validates(done):
+            return False
+        return self._enough(self._folder.rows())
 
     def ask_only(self, task: Task) -> PrivateSum:
         """One private sum that is a run of its own: it trains nothing.

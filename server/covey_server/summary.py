@@ -39,8 +39,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         accuracy_fp32: The packaged fp32 model in ONNX Runtime, on pooled held-out examples. Simulation only.
         accuracy_int8: The packaged int8 model, likewise. Simulation only.
         model_sha256: `covey.arrays.digest` of the federated parameters.
-        package: Path of the signed package.
-        package_bytes: Its size.
+        package: Path of the signed package; null of a run that ended with its training.
+        package_bytes: Its size; likewise.
         latency_p50_us: Median time from raw input to label of the variant that a device would run, µs.
         seconds: Wall time of the stages; training counts all rounds, also those before a resume.
     """
@@ -56,8 +56,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     accuracy_fp32: float | None
     accuracy_int8: float | None
     model_sha256: str
-    package: str
-    package_bytes: int
+    package: str | None
+    package_bytes: int | None
     latency_p50_us: float | None
     seconds: float
 

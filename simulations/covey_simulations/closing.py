@@ -1,4 +1,4 @@
-"""What a run says at its end, in a few lines, the report's path last."""
+"""What a run says at its end, in a few lines, the report's path last; its folder's where it has no report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ def closing_lines(
         *lines,
         *_named("rollout", rollout),
         *_named("audit", audit),
-        str(folder.path / "report.html"),
+        str(folder.path / "report.html" if found.package else folder.path),
     ]
 
 
@@ -56,7 +56,7 @@ def _alone(found: Summary, folder: RunFolder) -> list[str]:
     return [
         _line("trained", f"{found.rounds} rounds with {found.devices} devices in {found.seconds:.0f} s"),
         _line("accuracy", _accuracies(found)),
-        _line("package", f"{_package(found)}{_latency(found)}"),
+        *_packed(found, _latency(found)),
         _line("sent", f"by each device: {_sent(folder)}"),
         *_protection(found),
         _line("model", f"sha256 {found.model_sha256}"),
@@ -83,7 +83,7 @@ def _compared(found: Summary, folder: RunFolder, beside: Beside) -> list[str]:
     return [
         *(_line(name, f"{left:{COLUMN}s} {right}") for name, (left, right) in pairs.items()),
         *_protection(found),
-        _line("package", _package(found)),
+        *_packed(found),
         _line("model", f"sha256 {found.model_sha256}"),
     ]
 
@@ -119,6 +119,8 @@ def _accuracy(found: Summary) -> str:
 
 
 def _packaged(found: Summary) -> str:
+    if found.package_bytes is None:
+        return "nothing: it ended with its training"
     int8 = "" if found.accuracy_int8 is None else f"int8 {found.accuracy_int8:.1%}, "
     return f"{int8}{_kilobytes(found.package_bytes)}{_latency(found)}"
 
@@ -129,8 +131,12 @@ def _privacy(privacy: Privacy) -> str:
     return f"ε = {privacy.epsilon_server:g} for each {privacy.unit}, δ = {privacy.delta:g}"
 
 
-def _package(found: Summary) -> str:
-    return f"{found.package}, {_kilobytes(found.package_bytes)}, signed, installed"
+def _packed(found: Summary, beside: str = "") -> list[str]:
+    """The package, if there is one."""
+    if found.package is None or found.package_bytes is None:
+        return []
+    size = _kilobytes(found.package_bytes)
+    return [_line("package", f"{found.package}, {size}, signed, installed{beside}")]
 
 
 def _accuracies(found: Summary) -> str:

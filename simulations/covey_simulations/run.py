@@ -4,10 +4,11 @@ runs/<name>/ holds, beside what `covey_server.run_folder` lists:
 
 origin.json       versions and files that the result depends on
 central.json      confusion counts of the central baseline
+validation.json   the last validation's sums, of a run that ends with its training
 keys/             the key pair that signs the package
 <name>.covey      the signed package
 device/           one device's folder: trusted key, slots, the package in use
-report.html       for people
+report.html       for people; report.msgpack has what it shows, for `covey report`
 summary.json      for scripts; written last: a run that has it is finished
 """
 
@@ -16,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ from covey.metrics import accuracy
 from covey_io import durable
 from covey_server import summary
 from covey_server.candidate import candidate, trained_of
-from covey_server.coordinator import Coordinator, RoundEnded
+from covey_server.coordinator import Coordinator, Enough, Federated, RoundEnded
 from covey_server.ledger_writer import LedgerWriter
 from covey_server.ledgers import opened
 from covey_server.release import enter_releases, identity, release_keys
@@ -38,10 +40,15 @@ from covey_server.summary import Summary, privacy_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package, pooled_inputs
+from covey_simulations.report import stored
 from covey_simulations.report.facts import Beside
-from covey_simulations.report.render import render
 from covey_simulations.reporting import Outcome, report_facts
 from covey_simulations.world import Scenario, World, populate
+
+
+Stages = Literal["all", "training"]
+"""How far a run goes: to a package and a report, or to its last validation."""
+VALIDATION = "validation.json"
 
 
 class Progress(Protocol):
@@ -99,8 +106,14 @@ class Watcher:
         return new
 
 
-def simulate(
-    scenario: Scenario, folder: RunFolder, progress: Progress, beside: Beside | None = None
+def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
+    scenario: Scenario,
+    folder: RunFolder,
+    progress: Progress,
+    beside: Beside | None = None,
+    *,
+    stages: Stages = "all",
+    enough: Enough | None = None,
 ) -> Summary:
     """Run, or go on with, a simulation whose folder the caller holds.
 
@@ -109,6 +122,8 @@ def simulate(
         folder: Where.
         progress: Told how it goes on.
         beside: A finished run, to compare with in the report.
+        stages: How far it goes.
+        enough: Ends training before its last round.
 
     Raises:
         CoveyError: What went wrong, and the next step. Finished stages stay on disk.
@@ -117,14 +132,34 @@ def simulate(
     hold_to_origin(scenario.file, folder.path)
     world = populate(scenario, folder)
     with opened(folder.ledger, world.fleet.log) as ledger:
-        return _stages(world, _coordinator(world, ledger, progress), progress, beside)
+        coordinator = _coordinator(world, ledger, progress, enough)
+        if stages == "training":
+            return _training(world, coordinator, progress)
+        return _stages(world, coordinator, progress, beside)
+
+
+def _training(world: World, coordinator: Coordinator, progress: Progress) -> Summary:
+    """Rounds and the last validation, and nothing after them."""
+    folder, watch = world.folder, Stopwatch(progress)
+    federated = _trained(folder, coordinator, watch)
+    told = federated.validation
+    counts = {"confusion": told.confusion.tolist(), "examples": told.examples, "right": told.right}
+    durable.replace(folder.path / VALIDATION, json.dumps(counts).encode())
+    found = _summary(world, federated, watch)
+    summary.write(found, folder.path / "summary.json")
+    return found
+
+
+def _trained(folder: RunFolder, coordinator: Coordinator, watch: Stopwatch) -> Federated:
+    with watch("training"):
+        federated = coordinator.run()
+    watch.seconds["training"] = sum(row["seconds"] for row in folder.rows())  # also from before a resume
+    return federated
 
 
 def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: Beside | None) -> Summary:
     folder, watch = world.folder, Stopwatch(progress)
-    with watch("training"):
-        federated = coordinator.run()
-    watch.seconds["training"] = sum(row["seconds"] for row in folder.rows())  # also from before a resume
+    federated = _trained(folder, coordinator, watch)
     preprocessing = federated.preprocessing or identity(world.model)
     with watch("central baseline"):
         central = _central(world, preprocessing, progress.step)
@@ -146,13 +181,15 @@ def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: 
         outcome = Outcome(
             federated, preprocessing, central, offered, installed, path, variants, watch.seconds
         )
-        durable.replace(folder.path / "report.html", render(report_facts(world, outcome, beside)).encode())
-    found = _summary(world, outcome)
+        stored.write(report_facts(world, outcome, beside), folder.path)
+    found = _completed(_summary(world, federated, watch), outcome)
     summary.write(found, folder.path / "summary.json")
     return found
 
 
-def _coordinator(world: World, ledger: LedgerWriter, progress: Progress) -> Coordinator:
+def _coordinator(
+    world: World, ledger: LedgerWriter, progress: Progress, enough: Enough | None
+) -> Coordinator:
     watcher = Watcher(progress)
     coordinator = Coordinator(
         grid=world.fleet.grid(),
@@ -163,6 +200,7 @@ def _coordinator(world: World, ledger: LedgerWriter, progress: Progress) -> Coor
         protection=replace(world.scenario.protection, operator=world.fleet.operator),
         seed=world.file.seed,
         observe=watcher.round_ended,
+        enough=enough,
     )
     watcher.rows = coordinator.book.rows
     return coordinator
@@ -180,10 +218,9 @@ def _central(world: World, preprocessing: Standardise, watch: Watch) -> NDArray[
     return np.array(json.loads(path.read_bytes())["confusion"], np.int64)
 
 
-def _summary(world: World, outcome: Outcome) -> Summary:
+def _summary(world: World, federated: Federated, watch: Stopwatch) -> Summary:
+    """Of what was trained; null where nothing was packaged."""
     rows = world.folder.rows()
-    served = outcome.variants[outcome.package.variants[-1]]
-    int8 = outcome.variants.get("int8")
     return Summary(
         name=world.file.name,
         simulation=True,
@@ -191,13 +228,28 @@ def _summary(world: World, outcome: Outcome) -> Summary:
         rounds=len(rows),
         devices=max(row["devices"] for row in rows),
         privacy=privacy_of(world.folder.sum_rows(), world.file.privacy.delta),
-        accuracy_federated=outcome.federated.validation.accuracy,
+        accuracy_federated=federated.validation.accuracy,
+        accuracy_central=None,
+        accuracy_fp32=None,
+        accuracy_int8=None,
+        model_sha256=digest(federated.parameters),
+        package=None,
+        package_bytes=None,
+        latency_p50_us=None,
+        seconds=round(sum(watch.seconds.values()), 3),
+    )
+
+
+def _completed(found: Summary, outcome: Outcome) -> Summary:
+    """With what the later stages came to."""
+    served = outcome.variants[outcome.package.variants[-1]]
+    int8 = outcome.variants.get("int8")
+    return msgspec.structs.replace(
+        found,
         accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
         accuracy_fp32=outcome.variants["fp32"].accuracy,
         accuracy_int8=None if int8 is None else int8.accuracy,
-        model_sha256=digest(outcome.federated.parameters),
         package=str(outcome.package_path),
         package_bytes=outcome.package_path.stat().st_size,
         latency_p50_us=served.p50_us,
-        seconds=round(sum(outcome.seconds.values()), 3),
     )

@@ -66,8 +66,13 @@ class World:
         return self.folder.path / DEVICE_LOGS
 
 
-def read(file: SimulationFile) -> Scenario:
+def read(file: SimulationFile, *, data: FederatedData | None = None, model: Model | None = None) -> Scenario:
     """Find the model and read the data.
+
+    Args:
+        file: The configuration.
+        data: Instead of what its [data] names.
+        model: Instead of what its [model] names.
 
     Raises:
         ConfigError: How much noise is not said.
@@ -75,8 +80,8 @@ def read(file: SimulationFile) -> Scenario:
             it.
         DataError: The data is missing or is not the one expected.
     """
-    model = resolve(file.model)
-    data = load(file.data, generator(file.seed, "data"))
+    model = resolve(file.model) if model is None else model
+    data = load(file.data, generator(file.seed, "data")) if data is None else data
     check_fit(data, model)
     if file.release.gate:
         gating.parent(file, model)

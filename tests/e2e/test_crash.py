@@ -47,7 +47,7 @@ STAGES = {
         *("keys/release.pem", "keys/release.pub.pem", "small.covey"),
     ),
     "install": ("device", "device/"),
-    "report": ("report.html", "summary.json"),
+    "report": ("report.msgpack", "report.html", "summary.json"),
 }
 LEDGER_STAGES = ("fleet", "witness", "ledger")
 MOMENTS = ("before", "within", "after")
