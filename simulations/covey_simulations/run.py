@@ -45,7 +45,6 @@ from covey_simulations.report.facts import Beside
 from covey_simulations.reporting import Outcome, report_facts
 from covey_simulations.world import Scenario, World, populate
 
-
 Stages = Literal["all", "training"]
 """How far a run goes: to a package and a report, or to its last validation."""
 VALIDATION = "validation.json"
