@@ -1,18 +1,21 @@
 """Simulated devices: the real device code over data in memory."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from flwr.app import Context
+from flwr.clientapp import ClientApp
 
 from covey.budget import Budget
 from covey.errors import InputError
+from covey.examples import LocalData
 from covey.identity import Certificate, Roster, public_of, read_roster, sign_roster
 from covey.ledger.checkpoint import LogTrust
+from covey.plan import LARGEST_GRAPH
 from covey.policy.signed import Reviewers
 from covey.secagg.states import Me
 from covey.seeds import derive
@@ -30,6 +33,7 @@ from covey_models.model import Model
 from covey_server.ledger_writer import Log
 from covey_simulations.data.devices import readable
 from covey_simulations.data.federated import FederatedData
+from covey_simulations.engines.crowd import Crowd
 from covey_simulations.grid import SERVER, InProcessGrid
 from covey_simulations.policing import (
     VALID_DAYS,
@@ -88,19 +92,56 @@ class Setting:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Devices by node id in order of names, the operator whom they believe, the writer of the ledger."""
+    """A simulated fleet.
 
-    devices: dict[int, Participant]
-    operator: Operator
+    Attributes:
+        crowd: The devices, by node id in order of names.
+        participants: The same as they take part in sums through messages.
+        operator: Whom they believe; None for a fleet without masks that is too large for a roster.
+        log: The writer of the ledger.
+    """
+
+    crowd: Crowd
+    participants: Mapping[int, Participant]
+    operator: Operator | None
     log: Log
 
     def grid(self) -> InProcessGrid:
-        """A grid on which they all are."""
+        """A grid on which they all are, and answer by messages."""
+        return InProcessGrid(self.app(), self.crowd.nodes)
+
+    def app(self) -> ClientApp:
+        """What answers messages to any of them."""
 
         def participant_of(context: Context) -> Participant:
-            return self.devices[context.node_id]
+            return self.participants[context.node_id]
 
-        return InProcessGrid(simulated_app(participant_of), self.devices)
+        return simulated_app(participant_of)
+
+
+class _Participants(Mapping[int, Participant]):
+    """Devices as they take part in sums; each is made when it is first asked, and remembers from then on.
+
+    Args:
+        crowd: The devices.
+        make: Makes a participant from a node id.
+    """
+
+    def __init__(self, crowd: Crowd, make: Callable[[int], Participant]) -> None:
+        self._crowd = crowd
+        self._make = make
+        self._made: dict[int, Participant] = {}
+
+    def __getitem__(self, node: int) -> Participant:
+        if node not in self._made:
+            self._made[node] = self._make(node)
+        return self._made[node]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._crowd.nodes)
+
+    def __len__(self) -> int:
+        return len(self._crowd.nodes)
 
 
 def fleet(setting: Setting) -> Fleet:
@@ -109,33 +150,43 @@ def fleet(setting: Setting) -> Fleet:
     A simulated device keeps its claims and its budget as long as its process: of a run that was stopped and
     gone on with, it does not remember what it answered before. The ledger does.
     """
-    keys = run_keys(setting.folder)
-    names = list(setting.data.devices)
-    operator, log, reviewers = _operator(setting, keys, names)
-    devices = {}
-    for node, name in enumerate(names, start=SERVER + 1):
-        own = derive(setting.file.seed, "device", name)
-        device = Device(
+    keys, everyone = run_keys(setting.folder), crowd(setting)
+    log, trust = _log_of(setting, keys)
+    operator, reviewers = None, Reviewers((reviewer_key(keys).verifier,), 1)
+    if setting.protected.masks == "on" or len(everyone.names) <= LARGEST_GRAPH:
+        operator = _operator(setting, keys, trust, everyone.names)
+
+    def participant(node: int) -> Participant:
+        device = replace(everyone[node], data=readable(setting.data.devices, everyone[node].name))
+        me = Me(_id(node), keys.of("identity", device.name), public_of(keys.of("enrolment")))
+        return Participant(
+            trainer=InProcess(device),
+            log=device.log,
+            seeds=SimulatedSeeds(device.seed),
+            claims=MemoryClaims(),
+            journal=_Journal(setting.past.asked),
+            keys=Keys(me, public_of(keys.of("operator")), keys.of("salt", device.name), reviewers),
+            unprotected=True,
+        )
+
+    return Fleet(everyone, _Participants(everyone, participant), operator, log)
+
+
+def crowd(setting: Setting) -> Crowd:
+    """The devices alone."""
+
+    def make(name: str, local: LocalData) -> Device:
+        return Device(
             name,
             setting.model,
-            readable(setting.data.devices, name),
-            own,
+            local,
+            derive(setting.file.seed, "device", name),
             _log(setting.folder / DEVICE_LOGS / f"{name}.log"),
             outcome=partial(read_outcome, setting.folder / ROLLED_OUT / name),
             group=_group(name, setting.file.release.groups),
         )
-        me = Me(_id(node), keys.of("identity", name), public_of(keys.of("enrolment")))
-        held = Keys(me, public_of(operator.private), keys.of("salt", name), reviewers)
-        devices[node] = Participant(
-            trainer=InProcess(device),
-            log=device.log,
-            seeds=SimulatedSeeds(own),
-            claims=MemoryClaims(),
-            journal=_Journal(setting.past.asked),
-            keys=held,
-            unprotected=True,
-        )
-    return Fleet(devices, operator, log)
+
+    return Crowd(setting.data.devices, make)
 
 
 def _group(name: str, groups: Sequence[str]) -> str:
@@ -151,23 +202,26 @@ class _Journal(MemoryJournal):
         self._budget = Budget(counter=counter)
 
 
-def _operator(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Operator, Log, Reviewers]:
-    """All roles of a fleet, played by one process; each has a key of its own all the same."""
+def _log_of(setting: Setting, keys: RunKeys) -> tuple[Log, LogTrust]:
+    """The ledger's writer and its witness; one process plays them, each with a key of its own."""
     signer = log_key(setting.file, keys)
     witness = run_witness(setting.folder, signer.verifier)
     trust = LogTrust(signer.verifier.name, signer.verifier, (witness.key.verifier,), 1)
-    log = Log(signer, trust, (LocalWitness(witness.folder),))
+    return Log(signer, trust, (LocalWitness(witness.folder),)), trust
+
+
+def _operator(setting: Setting, keys: RunKeys, trust: LogTrust, names: Sequence[str]) -> Operator:
+    """Who signs plans, with a roster and, where there is one, a policy."""
     roster, sent = _roster(setting, keys, names)
     operator = Operator(keys.of("operator"), roster, sent)
-    reviewers = Reviewers((reviewer_key(keys).verifier,), 1)
     federation = Federation(setting.file, setting.model, setting.protected, len(names))
     if federation.has_policy:
         policy, note = in_force(federation, setting.folder, keys, trust, setting.past.again)
         operator = replace(operator, policy=policy, policy_sent=note)
-    return operator, log, reviewers
+    return operator
 
 
-def _roster(setting: Setting, keys: RunKeys, names: list[str]) -> tuple[Roster, bytes]:
+def _roster(setting: Setting, keys: RunKeys, names: Sequence[str]) -> tuple[Roster, bytes]:
     """The fleet's devices, as signed when the run began."""
     path, enrolment = setting.folder / ROSTER, keys.of("enrolment")
     if not path.exists():

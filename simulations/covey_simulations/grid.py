@@ -4,7 +4,7 @@ Flower's own simulation runs on Ray and costs ten times as much per message; see
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -21,17 +21,18 @@ class InProcessGrid(Grid):
 
     Args:
         client_app: Answers for every node; tells them apart by `context.node_id`.
-        nodes: Node ids, other than 1.
+        nodes: Node ids, other than 1; a range costs nothing, however long.
         run_id: Of this run. One run at a time a process: Flower keeps the identity of the running task in
             a global.
     """
 
-    def __init__(self, client_app: ClientApp, nodes: Iterable[int], run_id: int = 1) -> None:
+    def __init__(self, client_app: ClientApp, nodes: Sequence[int], run_id: int = 1) -> None:
         TaskIdentity.run_id = run_id
         TaskIdentity.node_id = SERVER
         TaskIdentity.task_id = SERVER
         self._app = client_app
-        self._contexts = {node: Context(run_id, node, {}, RecordDict(), {}) for node in nodes}
+        self._nodes = nodes
+        self._contexts: dict[int, Context] = {}
         self._run = Run.create_empty(run_id)
         self._replies: dict[str, Message] = {}
         self._sent = 0
@@ -47,7 +48,7 @@ class InProcessGrid(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         """All nodes; they are always connected."""
-        return list(self._contexts)
+        return self._nodes
 
     def create_message(
         self,
@@ -86,7 +87,15 @@ class InProcessGrid(Grid):
         received = copy.deepcopy(message)
         received.metadata.__dict__["_message_id"] = identifier  # as Flower's SuperLink does
         try:
-            return self._app(received, self._contexts[message.metadata.dst_node_id])
+            return self._app(received, self._context(message.metadata.dst_node_id))
         except Exception as error:  # noqa: BLE001 - the boundary at which a node's failure becomes a reply
             reason = f"{type(error).__name__}: {error}"
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=received)
+
+    def _context(self, node: int) -> Context:
+        """A node's own, made when it is first asked."""
+        if node not in self._nodes:
+            raise KeyError(node)
+        if node not in self._contexts:
+            self._contexts[node] = Context(self._run.run_id, node, {}, RecordDict(), {})
+        return self._contexts[node]

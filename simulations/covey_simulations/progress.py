@@ -52,6 +52,10 @@ class PlainProgress:
         """A stage begins."""
         self._print(name)
 
+    def note(self, line: str) -> None:
+        """Something worth a line of its own."""
+        self._print(f"  {line}")
+
     def step(self, done: int, total: int) -> None:
         """Steps are not worth a line each."""
 
@@ -101,6 +105,10 @@ class LiveProgress:
         """A stage begins."""
         self._finish()
         self._stage = self._bar.add_task(name, total=1 if name != "training" else None, figures="")
+
+    def note(self, line: str) -> None:
+        """Something worth a line of its own."""
+        self._bar.console.print(line, markup=False, highlight=False)
 
     def step(self, done: int, total: int) -> None:
         """So many steps of the stage are done."""

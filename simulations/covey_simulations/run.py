@@ -22,6 +22,7 @@ from typing import Literal, Protocol
 import msgspec
 import numpy as np
 import torch
+from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from covey.arrays import digest
@@ -38,6 +39,7 @@ from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import Row
 from covey_server.summary import Summary, privacy_of
 from covey_simulations.central import Watch, train_centrally
+from covey_simulations.engines.choosing import engine_for, running
 from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package, pooled_inputs
 from covey_simulations.report import stored
@@ -55,6 +57,9 @@ class Progress(Protocol):
 
     def stage(self, name: str) -> None:
         """A stage begins."""
+
+    def note(self, line: str) -> None:
+        """Something worth a line of its own."""
 
     def step(self, done: int, total: int) -> None:
         """So many steps of the stage are done."""
@@ -130,8 +135,13 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
     torch.set_num_threads(1)  # floats are added in one order, whatever the machine's cores
     hold_to_origin(scenario.file, folder.path)
     world = populate(scenario, folder)
-    with opened(folder.ledger, world.fleet.log) as ledger:
-        coordinator = _coordinator(world, ledger, progress, enough)
+    engine = engine_for(scenario.file, scenario.protection, scenario.model)
+    progress.note(engine.told)
+    with (
+        opened(folder.ledger, world.fleet.log) as ledger,
+        running(engine, world.fleet, scenario.file.simulation) as grid,
+    ):
+        coordinator = _coordinator(world, grid, ledger, progress, enough)
         if stages == "training":
             return _training(world, coordinator, progress)
         return _stages(world, coordinator, progress, beside)
@@ -187,11 +197,11 @@ def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: 
 
 
 def _coordinator(
-    world: World, ledger: LedgerWriter, progress: Progress, enough: Enough | None
+    world: World, grid: Grid, ledger: LedgerWriter, progress: Progress, enough: Enough | None
 ) -> Coordinator:
     watcher = Watcher(progress)
     coordinator = Coordinator(
-        grid=world.fleet.grid(),
+        grid=grid,
         file=world.file,
         model=world.model,
         folder=world.folder,

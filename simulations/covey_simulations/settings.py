@@ -11,6 +11,7 @@ from covey_server.settings import (
     ReleaseSettings,
 )
 from covey_simulations.data.settings import DataSettings
+from covey_simulations.engines.settings import EngineSettings
 
 __all__ = ["CentralSettings", "FederationSettings", "ReleaseSettings", "SimulationFile"]
 
@@ -41,8 +42,10 @@ class SimulationFile(FederationFile, frozen=True, forbid_unknown_fields=True, kw
             the run cannot be repeated.
         data: Who holds what.
         central: The baseline.
+        simulation: What works the fleet out.
     """
 
     private_noise: bool = False
     data: DataSettings
     central: CentralSettings = CentralSettings()
+    simulation: EngineSettings = EngineSettings()

@@ -27,14 +27,14 @@ def draw(nodes: Iterable[int], size: int, minimum: int, seed: int, server_round:
     Raises:
         TooFewDevices: Fewer connected than the minimum.
     """
-    connected = sorted(nodes)
+    connected = nodes if isinstance(nodes, range) else sorted(nodes)
     if len(connected) < max(minimum, 1):
         raise TooFewDevices(
             f"{len(connected)} devices are connected, the minimum is {minimum}",
             hint="bring devices up, or start anew with a lower federation.minimum_devices",
         )
     if not 0 < size < len(connected):
-        return connected
+        return list(connected)
     chosen = generator(seed, "cohort", server_round).choice(
         len(connected), size=max(size, minimum), replace=False
     )

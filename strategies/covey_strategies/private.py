@@ -158,7 +158,7 @@ class Private(Strategy):
                 "metrics": MetricRecord({self.inner.weighted_by_key: 1, "train_loss": loss}),
             }
         )
-        return Message(content, reply_to=question.messages()[0])
+        return Message(content, reply_to=question.exchanges[0].one_message())
 
 
 def _read(question: Question, collected: PrivateSum) -> TrainSum:

@@ -108,7 +108,8 @@ def is_over(run: Path) -> bool:
 def _made(world: World, operation: Operation) -> Iterator[Updated]:
     keys = world.folder.path / "keys"
     reviewers = Reviewers((reviewer_key(run_keys(world.folder.path)).verifier,), 1)
-    trusts = Trusts(release_keys(keys).public, reviewers, world.fleet.operator.policy_sent)
+    operator = world.fleet.operator
+    trusts = Trusts(release_keys(keys).public, reviewers, operator.policy_sent if operator else b"")
     for name, local in world.data.devices.items():
         state, inputs = operation.folder / "devices" / name, local.held_out.x
         durable.make_folder(state)

@@ -1,0 +1,85 @@
+"""Which engine a run gets, and why."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from flwr.serverapp import Grid
+
+from covey.errors import InputError
+from covey_models.cohort.programs import Chosen, choose
+from covey_models.model import Model
+from covey_simulations.engines import processes
+from covey_simulations.engines.allocation import keep_freed_memory
+from covey_simulations.engines.grid import EngineGrid
+from covey_simulations.engines.settings import EngineSettings, Name
+from covey_simulations.engines.summing import Summing
+from covey_simulations.fleet import Fleet
+from covey_simulations.settings import SimulationFile
+from covey_strategies.protection import Protection
+
+MASKED: Final = 'masks are on; privacy.masks = "elided" gives the same sums in a fraction of the time'
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What works a run out.
+
+    Attributes:
+        name: Of the engine.
+        workers: Processes.
+        chosen: How the model is trained; None for the serial engine.
+        why: This engine, and not a faster one; empty where it is the fastest there is.
+    """
+
+    name: Name
+    workers: int
+    chosen: Chosen | None
+    why: str
+
+    @property
+    def told(self) -> str:
+        """In one line, for whoever watches."""
+        how = f", {self.chosen.how}" if self.chosen else ""
+        many = f", {self.workers} processes" if self.workers > 1 else ""
+        return f"engine: {self.name}{how}{many}{f' ({self.why})' if self.why else ''}"
+
+
+def engine_for(file: SimulationFile, protection: Protection, model: Model) -> Engine:
+    """The engine that a run gets.
+
+    Raises:
+        InputError: One is asked for that cannot work this run out.
+    """
+    wanted = file.simulation.engine
+    if protection.masks == "on":
+        if wanted not in {"auto", "serial"}:
+            raise InputError(
+                f'simulation.engine: "{wanted}", and masks are on: each device answers by the protocol',
+                hint='set privacy.masks = "elided" for the same sums without masks, or engine = "serial"',
+            )
+        return Engine("serial", 1, None, MASKED if wanted == "auto" else "")
+    if wanted == "serial":
+        return Engine("serial", 1, None, "")
+    chosen = choose(model, file.training.batch_size)
+    workers = file.simulation.workers or os.cpu_count() or 1
+    if wanted == "auto":
+        wanted = "batched" if chosen.is_batched or workers == 1 else "processes"
+    return Engine(wanted, 1 if wanted == "batched" else workers, chosen, chosen.why)
+
+
+@contextmanager
+def running(engine: Engine, fleet: Fleet, settings: EngineSettings) -> Iterator[Grid]:
+    """A grid on which the fleet is, while the block lasts."""
+    if engine.chosen is None:
+        yield fleet.grid()
+        return
+    keep_freed_memory()
+    summing = Summing(fleet.crowd, engine.chosen, settings.memory_mb << 20)
+    if engine.name == "batched":
+        yield EngineGrid(fleet.app(), fleet.crowd.nodes, summing)
+        return
+    with processes.started(summing, engine.workers) as totals:
+        yield EngineGrid(fleet.app(), fleet.crowd.nodes, totals)
