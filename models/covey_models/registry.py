@@ -43,7 +43,7 @@ def from_file(path: Path) -> Model:
     """
     if not path.is_file():
         raise InputError(f"no model file {path}")
-    model = getattr(_executed(path), "MODEL", None)
+    model = getattr(executed(path, "model"), "MODEL", None)
     if not isinstance(model, Model):
         found = "no MODEL" if model is None else f"MODEL of type {type(model).__name__}"
         raise InputError(f"{path} defines {found}", hint="define MODEL = covey_models.model.Model(...)")
@@ -59,9 +59,17 @@ def _zoo() -> dict[str, Model]:
     return {model.name: model for model in models}
 
 
-def _executed(path: Path) -> ModuleType:
-    """The module in `path`; registered while it lives, as dataclasses look their module up by name."""
-    name = f"covey_model_of_{path.stem}"
+def executed(path: Path, what: str) -> ModuleType:
+    """The module in a user's file; registered while it lives, as dataclasses look their module up by name.
+
+    Args:
+        path: The file. It is run.
+        what: What it defines, which tells two files of one name apart.
+
+    Raises:
+        InputError: Not a Python file, or it fails.
+    """
+    name = f"covey_{what}_of_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is not a Python file")

@@ -44,12 +44,17 @@ def _read(path: Path) -> dict[str, str]:
 
 def _origin(file: SimulationFile) -> dict[str, str]:
     versions = {"covey": __version__, **{name: version(name) for name in ("torch", "numpy", "flwr")}}
-    return versions | {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(file)}
+    return versions | digests(file)
+
+
+def digests(file: SimulationFile) -> dict[str, str]:
+    """SHA-256 of the person's own files that decide the result, by path."""
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(file) if path.is_file()}
 
 
 def _files(file: SimulationFile) -> list[Path]:
     """The person's own files that decide the result."""
-    model = [Path(file.model.file)] if file.model.file else []
+    code = [Path(name) for name in (file.model.file, file.data.file) if name]
     folder = Path(file.data.path)
     data = [*sorted(folder.glob("*.npz")), *folder.glob("labels.txt")] if file.data.source == "folder" else []
-    return model + data
+    return code + data

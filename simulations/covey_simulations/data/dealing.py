@@ -10,6 +10,7 @@ import numpy as np
 from covey.errors import InputError
 from covey.examples import Examples, LocalData
 from covey_simulations.data.dealt import Dealt
+from covey_simulations.data.devices import LazyDevices
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.local import hold_out_from
 from covey_simulations.data.names import Alone
@@ -31,7 +32,8 @@ def deal(data: FederatedData, settings: DataSettings, rng: np.random.Generator) 
     devices may hold a sample in common there; in training none do.
 
     Raises:
-        InputError: There are fewer examples than devices.
+        InputError: There are fewer training examples than devices. Of held-out ones there may be fewer: the
+            last devices then have none.
     """
     pool = LocalData(data.all_train(), data.all_held_out())
     devices = Dealt(pool, *_parts(pool, len(data.labels), settings, rng))
@@ -72,8 +74,13 @@ def hold_out_tail(data: FederatedData, start: Fraction) -> FederatedData:
     """Hold out each device's training examples from the fraction `start` on; what was held out is dropped.
 
     Raises:
-        InputError: A device would be left with nothing to train on.
+        InputError: A device would be left with nothing to train on, or devices are made on demand.
     """
+    if isinstance(data.devices, LazyDevices):
+        raise InputError(
+            f'data.split: "tuning" cannot hold out a part of devices that {data.name} makes on demand',
+            hint="hold it out of what they are made from",
+        )
     devices = {name: _tail(name, local.train, start) for name, local in data.devices.items()}
     return replace(data, devices=devices)
 
@@ -92,11 +99,11 @@ def _parts(
     match settings.partition:
         case "dirichlet":
             mixes = preferences(devices, classes, settings.alpha, rng)
-            return by_preference(train, mixes, rng), by_preference(held_out, mixes, rng)
+            return by_preference(train, mixes, rng), by_preference(held_out, mixes, rng, everyone=False)
         case "time":
-            return by_time(len(train), devices), by_time(len(held_out), devices)
+            return by_time(len(train), devices), by_time(len(held_out), devices, everyone=False)
         case "iid":
-            return iid(len(train), devices, rng), iid(len(held_out), devices, rng)
+            return iid(len(train), devices, rng), iid(len(held_out), devices, rng, everyone=False)
         case "natural" | "resampled":
             raise ValueError(f"{settings.partition} devices are not dealt")
         case _:

@@ -1,5 +1,8 @@
 """Devices to which a pool was dealt: each takes its examples out of the pool when it is asked."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from covey.examples import Examples, LocalData
 from covey_simulations.data.devices import LazyDevices, Sizes
 from covey_simulations.data.names import Numbered
@@ -40,3 +43,11 @@ class Dealt(LazyDevices):
     def all_held_out(self) -> Examples:
         """The pool's, in the order of the devices."""
         return self._pool.held_out.take(self._held_out.order)
+
+    def of_one_class(self) -> NDArray[np.bool_]:
+        """Which of them train on one class only, shape (devices,)."""
+        labels = self._pool.train.y[self._train.order]
+        changes = np.concatenate(([0], np.cumsum(labels[1:] != labels[:-1]), [0]))
+        first, last = self._train.ends[:-1], self._train.ends[1:] - 1
+        found: NDArray[np.bool_] = (self._train.sizes > 0) & (changes[first] == changes[last])
+        return found

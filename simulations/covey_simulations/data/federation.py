@@ -7,13 +7,13 @@ from typing import Final, assert_never
 
 import numpy as np
 
-from covey.errors import InputError
-from covey_simulations.data import digits, fashion, folder, wrist
-from covey_simulations.data.dealing import deal, hold_out_tail, pooled, thin
+from covey_simulations.data import digits, fashion, folder, own, wrist
+from covey_simulations.data.dealing import hold_out_tail
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.recordings import Split, last_quarter, leave_groups_out, tuning
-from covey_simulations.data.resampled import Drawing, resampled
-from covey_simulations.data.settings import DEVICES, DataSettings, check
+from covey_simulations.data.remarks import remarks
+from covey_simulations.data.settings import DataSettings, check
+from covey_simulations.data.sharing import share_out
 
 __all__ = ["FederatedData", "load"]
 
@@ -33,18 +33,9 @@ def load(settings: DataSettings, rng: np.random.Generator) -> FederatedData:
         DataError: The data is missing or is not the one expected.
     """
     check(settings)
-    data = _shared_out(_read(settings), settings, rng)
-    return replace(data, notes=(*data.notes, *_notes(settings)))
-
-
-def _shared_out(data: FederatedData, settings: DataSettings, rng: np.random.Generator) -> FederatedData:
-    if settings.generated:
-        seed = int(rng.integers(2**63))
-        drawing = Drawing(settings.devices, settings.examples_per_device, settings.alpha, seed)
-        return resampled(data, drawing)
-    if settings.partition == "natural":
-        return thin(_counted(data, settings.devices), settings.examples, rng)
-    return deal(thin(pooled(data), settings.examples, rng), settings, rng)
+    data = share_out(_read(settings), settings, rng)
+    noted = [line for line in remarks(data) if line not in data.notes]
+    return replace(data, notes=(*data.notes, *noted, *_notes(settings)))
 
 
 def _read(settings: DataSettings) -> FederatedData:
@@ -61,6 +52,8 @@ def _examples(settings: DataSettings) -> FederatedData:
             return fashion.load(Path(settings.path or fashion.FOLDER))
         case "folder":
             return folder.load(Path(settings.path))
+        case "python":
+            return own.load(Path(settings.file), settings)
         case _:
             return digits.load()
 
@@ -95,13 +88,3 @@ def _held_out(settings: DataSettings) -> str:
             return f"Never trained on: subjects {', '.join(wrist.groups(settings.held_out_subjects))}."
         case _:
             assert_never(settings.split)
-
-
-def _counted(data: FederatedData, asked: int) -> FederatedData:
-    """Refuse a number of devices that "natural" would silently ignore; the default asks for none."""
-    if asked not in {DEVICES, len(data.devices)}:
-        raise InputError(
-            f"data.devices: {asked}, but {data.name} has {len(data.devices)} devices of its own",
-            hint="leave data.devices out, or choose data.partition iid, dirichlet or time",
-        )
-    return data

@@ -55,28 +55,43 @@ class Parts(Sequence[Index]):
         return np.diff(self.ends)
 
 
-def iid(count: int, devices: int, rng: np.random.Generator) -> Parts:
+def iid(count: int, devices: int, rng: np.random.Generator, *, everyone: bool = True) -> Parts:
     """Deal `count` examples at random.
 
+    Args:
+        count: How many examples.
+        devices: How many devices.
+        rng: Decides.
+        everyone: Refuse to leave a device without any.
+
     Raises:
         InputError: There are fewer examples than devices.
     """
-    return _blocks(rng.permutation(count), devices)
+    return _blocks(rng.permutation(count), devices, everyone=everyone)
 
 
-def by_time(count: int, devices: int) -> Parts:
+def by_time(count: int, devices: int, *, everyone: bool = True) -> Parts:
     """Cut `count` examples into contiguous blocks, in their order.
 
+    Args:
+        count: How many examples.
+        devices: How many devices.
+        everyone: Refuse to leave a device without any.
+
     Raises:
         InputError: There are fewer examples than devices.
     """
-    return _blocks(np.arange(count), devices)
+    return _blocks(np.arange(count), devices, everyone=everyone)
 
 
 def natural(groups: Sequence[str]) -> dict[str, Index]:
     """The indices of each group, by name, in the order of the names."""
-    names = np.asarray(groups, dtype=np.str_)
-    return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+    names, owners = np.unique(np.asarray(groups, np.str_), return_inverse=True)
+    order, counts = np.argsort(owners, kind="stable"), np.bincount(owners, minlength=len(names))
+    return {
+        str(name): order[end - count : end]
+        for name, count, end in zip(names, counts, np.cumsum(counts), strict=True)
+    }
 
 
 def dirichlet(labels: Labels, devices: int, alpha: float, rng: np.random.Generator) -> Parts:
@@ -105,7 +120,9 @@ def preferences(devices: int, classes: int, alpha: float, rng: np.random.Generat
     return rng.dirichlet(np.full(classes, alpha), size=devices)
 
 
-def by_preference(labels: Labels, mixes: NDArray[np.float64], rng: np.random.Generator) -> Parts:
+def by_preference(
+    labels: Labels, mixes: NDArray[np.float64], rng: np.random.Generator, *, everyone: bool = True
+) -> Parts:
     """Deal examples so that each device's classes follow its mix for as long as the classes last.
 
     Devices draw one after another. A class that is used up is struck from the mixes that follow, so the last
@@ -115,13 +132,14 @@ def by_preference(labels: Labels, mixes: NDArray[np.float64], rng: np.random.Gen
         labels: Class of each example, shape (n,), below `mixes.shape[1]`.
         mixes: Preferred class mix, shape (devices, classes); see `preferences`.
         rng: Draws the examples.
+        everyone: Refuse to leave a device without any.
 
     Raises:
         InputError: There are fewer examples than devices.
     """
     devices, classes = mixes.shape
     queues = [rng.permutation(np.flatnonzero(labels == label)) for label in range(classes)]
-    sizes = _sizes(len(labels), devices)
+    sizes = _sizes(len(labels), devices, everyone=everyone)
     left = np.array([len(queue) for queue in queues])
     counts = np.zeros((devices, classes), np.int64)
     for device, (size, mix) in enumerate(zip(sizes.tolist(), mixes, strict=True)):
@@ -146,8 +164,8 @@ def _draw(size: int, mix: NDArray[np.float64], left: Index, rng: np.random.Gener
     return counts
 
 
-def _blocks(order: Index, devices: int) -> Parts:
-    sizes = _sizes(len(order), devices)
+def _blocks(order: Index, devices: int, *, everyone: bool) -> Parts:
+    sizes = _sizes(len(order), devices, everyone=everyone)
     return _gathered(order, np.repeat(np.arange(devices), sizes), sizes)
 
 
@@ -156,8 +174,8 @@ def _gathered(indices: Index, owners: Index, sizes: Index) -> Parts:
     return Parts(indices[np.lexsort((indices, owners))], np.concatenate(([0], np.cumsum(sizes))))
 
 
-def _sizes(count: int, devices: int) -> Index:
-    if count < devices:
+def _sizes(count: int, devices: int, *, everyone: bool) -> Index:
+    if everyone and count < devices:
         raise InputError(
             f"{count} examples cannot be dealt to {devices} devices: each needs at least one",
             hint=f"set data.devices to {count} or less, or raise data.examples; or draw with replacement, "

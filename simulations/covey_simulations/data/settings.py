@@ -23,6 +23,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     Attributes:
         source: The data set. "synthetic-digits" is "digits", resampled.
+        file: For "python", a file that defines `load(settings) -> FederatedData`; it is run.
         path: For "folder", the folder. For "wrist" the file and for "fashion-mnist" the folder, where they
             are not in their usual place. Empty otherwise.
         partition: "natural" keeps the data's own devices. "iid", "dirichlet" and "time" pool all examples and
@@ -39,7 +40,8 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         examples: At most this many training examples, all devices together; for quick runs.
     """
 
-    source: Literal["wrist", "fashion-mnist", "digits", "synthetic-digits", "folder"]
+    source: Literal["wrist", "fashion-mnist", "digits", "synthetic-digits", "folder", "python"]
+    file: str = ""
     path: str = ""
     partition: Literal["natural", "iid", "dirichlet", "time", "resampled"] = "natural"
     devices: Annotated[int, msgspec.Meta(ge=2, le=10_000_000)] = DEVICES
@@ -68,6 +70,11 @@ def check(settings: DataSettings) -> None:
 
 
 def _check_path(settings: DataSettings) -> None:
+    if (settings.source == "python") != bool(settings.file):
+        raise InputError(
+            f'data.file: {settings.file or "empty"}, and data.source is "{settings.source}"',
+            hint='a file that defines load(settings) goes with data.source = "python", and only with it',
+        )
     if settings.source == "folder" and not settings.path:
         raise InputError("data.path: empty", hint="name the folder that holds one .npz file per device")
     if settings.source in {"digits", "synthetic-digits"} and settings.path:

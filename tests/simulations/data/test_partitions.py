@@ -121,6 +121,27 @@ def test_fewer_examples_than_devices_are_refused() -> None:
         dirichlet(np.array([0, 1, 2]), 4, 0.5, generator(0))
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_where_not_everyone_needs_one_the_last_have_none(count: int) -> None:
+    labels, mixes = np.arange(count) % 2, preferences(5, 2, 0.5, generator(0))
+    for parts in (
+        iid(count, 5, generator(0), everyone=False),
+        by_time(count, 5, everyone=False),
+        by_preference(labels, mixes, generator(0), everyone=False),
+    ):
+        assert [len(part) for part in parts] == [1] * count + [0] * (5 - count)
+        assert sorted(parts.order.tolist()) == list(range(count))
+
+
+def test_parts_are_a_sequence() -> None:
+    parts = by_time(5, 3)
+    assert [part.tolist() for part in parts] == [part.tolist() for part in parts[:]] == [[0, 1], [2, 3], [4]]
+    assert parts[-1].tolist() == [4]
+    assert parts.sizes.tolist() == [2, 2, 1]
+    with pytest.raises(IndexError):
+        parts[3]
+
+
 def test_nothing_cannot_be_dealt() -> None:
     with pytest.raises(InputError, match="0 examples"):
         dirichlet(np.array([], np.int64), 4, 0.5, generator(0))
