@@ -1,0 +1,144 @@
+"""What is printed: a JSON line for each thing measured, and a table made of such lines."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from simulation_contestants import Contestant
+from simulation_measuring import Measured
+
+Line = Mapping[str, Any]
+FIGURES = (
+    "cpu_ms_per_update",
+    "updates_per_s",
+    "peak_rss_mb",
+    "peak_pss_mb",
+    "first_round_s",
+    "round_s",
+    "cpu_s",
+    "wall_s",
+    "accuracy",
+    "loss",
+)
+NONE = "\N{EN DASH}"
+WORTH_A_WORD = 0.15
+"""A peer whose accuracy is so much below the best of the same workload has not done the same."""
+
+
+def figures(measured: Measured, rounds: int, cohort: int) -> dict[str, float]:
+    """Of one run."""
+    updates = (rounds - 1) * cohort
+    return {
+        "cpu_ms_per_update": 1e3 * measured.cpu_s / updates,
+        "updates_per_s": updates / measured.wall_s,
+        "peak_rss_mb": measured.peak_rss_mb,
+        "peak_pss_mb": measured.peak_pss_mb,
+        "first_round_s": measured.first_round_s,
+        "round_s": measured.wall_s / (rounds - 1),
+        "cpu_s": measured.cpu_s,
+        "wall_s": measured.wall_s,
+        "accuracy": measured.said["accuracy"],
+        "loss": measured.said["loss"],
+    }
+
+
+def line(
+    heading: Mapping[str, Any], contestant: Contestant, runs: Sequence[Measured], rounds: int
+) -> dict[str, Any]:
+    """Of some runs of the same: medians, and beside them the least and the most.
+
+    Args:
+        heading: What was run: workload, clients, cohort.
+        contestant: Who ran it.
+        runs: At least one.
+        rounds: That each of them had.
+    """
+    found = [figures(each, rounds, heading["cohort"]) for each in runs]
+    values = {name: [each[name] for each in found] for name in FIGURES}
+    return {
+        **heading,
+        "engine": contestant.engine,
+        "peer": contestant.peer,
+        **{name: _rounded(median(each)) for name, each in values.items()},
+        "rounds": rounds,
+        "repeats": len(runs),
+        "spread": {name: [_rounded(min(each)), _rounded(max(each))] for name, each in values.items()}
+        if len(runs) > 1
+        else {},
+        "versions": runs[0].said["versions"],
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def behind(lines: Iterable[Line]) -> list[str]:
+    """Who did not learn what the others learned."""
+    by_workload: dict[str, list[Line]] = {}
+    for each in lines:
+        by_workload.setdefault(each["workload"], []).append(each)
+    return [
+        f"{each['peer']} {each['engine']} reaches {each['accuracy']:.3f} on {name}, others {best:.3f}:"
+        " they have not done the same"
+        for name, same in by_workload.items()
+        for best in [max(each["accuracy"] for each in same)]
+        for each in same
+        if each["accuracy"] < best - WORTH_A_WORD
+    ]
+
+
+def read(path: Path) -> list[Line]:
+    """Lines from a file; of several of one thing the last."""
+    lines = [json.loads(text) for text in path.read_text("utf-8").splitlines() if text.strip()]
+    return list({_key(each): each for each in lines}.values())
+
+
+def _key(each: Line) -> tuple[Any, ...]:
+    return tuple(each[name] for name in ("workload", "peer", "engine", "clients", "cohort"))
+
+
+def table(lines: Iterable[Line]) -> str:
+    """Markdown: a row for each engine, its CPU time in each workload, and what it takes besides."""
+    lines = list(lines)
+    workloads = list(dict.fromkeys(each["workload"] for each in lines))
+    rows: dict[tuple[str, str], dict[str, Line]] = {}
+    for each in lines:
+        rows.setdefault((each["peer"], each["engine"]), {})[each["workload"]] = each
+    head = ["", *workloads, "updates/s", "peak MB", "first round, s", "accuracy"]
+    text = [_row(head), _row(["---"] * len(head))]
+    text += [
+        _row(
+            [
+                f"{peer}, {engine}",
+                *(_cpu(found.get(name)) for name in workloads),
+                *(
+                    " / ".join(_number(found, name, figure) for name in workloads)
+                    for figure in ("updates_per_s", "peak_rss_mb", "first_round_s", "accuracy")
+                ),
+            ]
+        )
+        for (peer, engine), found in rows.items()
+    ]
+    return "\n".join(text)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cpu(found: Line | None) -> str:
+    """Median, and least to most where there are several."""
+    if found is None:
+        return NONE
+    middle, ends = found["cpu_ms_per_update"], found["spread"].get("cpu_ms_per_update")
+    return f"{middle:.3g}" + (f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else "")
+
+
+def _number(found: Mapping[str, Line], workload: str, figure: str) -> str:
+    if workload not in found:
+        return NONE
+    value: float = found[workload][figure]
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
