@@ -1,4 +1,4 @@
-"""Local training: plain SGD with momentum, a gradient clip and FedProx's proximal term.
+"""Local training: plain SGD with momentum, a gradient clip, FedProx's proximal term and a correction.
 
 The optimiser step is written out because torch.optim costs each process a second or two of imports
 (torch._dynamo), and because the state must start from zero in every round.
@@ -90,7 +90,9 @@ class Local:
         return torch.from_numpy(self.preprocessing.apply(batch.numpy()))
 
 
-def train(network: nn.Module, local: Local, task: Train, seed: int) -> Trained:
+def train(
+    network: nn.Module, local: Local, task: Train, seed: int, correction: Parameters | None = None
+) -> Trained:
     """Train `network` in place, from the parameters it holds.
 
     Args:
@@ -98,9 +100,11 @@ def train(network: nn.Module, local: Local, task: Train, seed: int) -> Trained:
         local: What it is trained on.
         task: Rates, epochs and limits.
         seed: Decides the order of examples and the augmentation, nothing else.
+        correction: Added to the direction of each step, by parameter; None for nothing.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = list(network.parameters())
+    constant = _constant(network, correction)
     start = [weight.detach().clone() for weight in weights]
     velocity = [torch.zeros_like(weight) for weight in weights]
     loss = torch.zeros(())
@@ -110,25 +114,35 @@ def train(network: nn.Module, local: Local, task: Train, seed: int) -> Trained:
             for x, y in local.batches(task.batch_size, generator):
                 batch_loss = cross_entropy(network(x), y)
                 gradients = torch.autograd.grad(batch_loss, weights)
-                _step(weights, start, velocity, gradients, task)
+                _step(weights, start, velocity, gradients, task, constant)
                 loss += batch_loss.detach() * len(y)
     return Trained(parameters_of(network), float(loss) / max(len(local.examples), 1))
 
 
+def _constant(network: nn.Module, correction: Parameters | None) -> Sequence[Tensor | None]:
+    """The correction of each weight, in their order."""
+    names = [name for name, _ in network.named_parameters()]
+    return [None if correction is None else torch.from_numpy(correction[name]) for name in names]
+
+
 @torch.no_grad()
-def _step(
+def _step(  # noqa: PLR0913, PLR0917 - what a step is made of
     weights: Sequence[Tensor],
     start: Sequence[Tensor],
     velocity: Sequence[Tensor],
     gradients: Sequence[Tensor],
     task: Train,
+    constant: Sequence[Tensor | None],
 ) -> None:
-    """One step of SGD: clip, add the proximal gradient μ(w - w_start), then momentum."""
+    """One step of SGD: clip, add the proximal gradient μ(w - w_start) and the correction, then momentum."""
     factor = _clip_factor(gradients, task.gradient_clip)
-    for weight, origin, speed, gradient in zip(weights, start, velocity, gradients, strict=True):
+    each = zip(weights, start, velocity, gradients, constant, strict=True)
+    for weight, origin, speed, gradient, correction in each:
         direction = gradient * factor
         if task.proximal_mu:
             direction += task.proximal_mu * (weight - origin)
+        if correction is not None:
+            direction += correction
         speed.mul_(task.momentum).add_(direction)
         weight.sub_(speed, alpha=task.learning_rate)
 

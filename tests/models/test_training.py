@@ -69,6 +69,15 @@ def test_the_proximal_term_pulls_back_to_the_start() -> None:
     assert np.linalg.norm(held) < 0.2 * np.linalg.norm(free)
 
 
+def test_a_correction_is_added_to_each_clipped_gradient_before_momentum() -> None:
+    correction = {"weight": np.array([[0.25], [-1.0]], np.float32)}
+    task = changed(epochs=2, momentum=0.5, gradient_clip=0.01)
+    found = train(linear(0.0), one(), task, 0, correction).parameters["weight"]
+    clipped = 0.01 * np.array([1, -1]) / np.sqrt(2)  # both gradients are along it, and longer than the clip
+    step = np.add(clipped, [0.25, -1.0])
+    np.testing.assert_allclose(found[:, 0], -0.1 * (step + 1.5 * step), atol=1e-6)
+
+
 def test_inputs_are_scaled_after_they_are_augmented() -> None:
     scale = Standardise((2.0,), (4.0,))
     local = Local(one(4.0).examples, scale, lambda x, _: x + 2)  # (4 + 2 - 2) / 4 = 1

@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covey import encode
-from covey.arrays import Parameters
+from covey.arrays import Parameters, layout_of
 from covey.encode import Integers, Vectors
 from covey.errors import PlanRefused
 from covey.plan import Plan, Train, Validate
-from covey.seeds import derive
 from covey.stream import Stream
 from covey_models.cohort.programs import Chosen
 from covey_models.cohort.training import Learner, TrainedChunk, train_cohort
 from covey_models.evaluation import evaluate
-from covey_models.training import Local, load
+from covey_models.training import Trained, load
 from covey_strategies.queries import train
 from covey_strategies.queries.answer import answer, check, tell
 from covey_strategies.queries.device import Device, scaled_inputs
+from covey_strategies.queries.train import Start
 
 _TOGETHER: Final = 1 << 17
 """Elements that are rounded at a time: with what they become on the way, they stay in a core's cache."""
@@ -114,9 +114,16 @@ def _together(
 ) -> Iterator[Answers]:
     task = plan.task
     if isinstance(task, Train):
-        learners = [_learner(plan, member.device) for member in members]
+        starts = [train.begin(task, plan, parameters, member.device) for member in members]
+        learners = [
+            _learner(plan, parameters, member.device, start)
+            for member, start in zip(members, starts, strict=True)
+        ]
         for chunk in train_cohort(chosen, parameters, learners, task, memory):
-            yield from _updates(plan, task, members, chunk)
+            if train.is_plain(task):
+                yield from _updates(plan, task, members, chunk)
+            else:
+                yield from _finished(plan, task, parameters, members, starts, chunk)
     elif isinstance(task, Validate) and is_together(plan):
         coins = [Stream(member.coins) for member in members]
         rows = _validated(plan, parameters, [member.device for member in members])
@@ -131,9 +138,9 @@ def _one_by_one(plan: Plan, parameters: Parameters, members: Sequence[Member]) -
         yield Answers(np.array([place]), vector[None])
 
 
-def _learner(plan: Plan, device: Device) -> Learner:
-    local = Local(device.data.train, plan.preprocessing, device.model.augment)
-    return Learner(local, derive(device.seed, "train", plan.round))
+def _learner(plan: Plan, parameters: Parameters, device: Device, start: Start) -> Learner:
+    own = None if start.parameters is parameters else start.parameters
+    return Learner(train.local_of(plan, device), train.seed_of(plan, device), own, start.correction)
 
 
 def _updates(plan: Plan, task: Train, members: Sequence[Member], chunk: TrainedChunk) -> Iterator[Answers]:
@@ -150,6 +157,29 @@ def _updates(plan: Plan, task: Train, members: Sequence[Member], chunk: TrainedC
                 f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer",
             )
         yield Answers(places, encode.encode_each(plan.parts, rows, coins))
+
+
+def _finished(  # noqa: PLR0913, PLR0917 - as `train.finish`
+    plan: Plan,
+    task: Train,
+    parameters: Parameters,
+    members: Sequence[Member],
+    starts: Sequence[Start],
+    chunk: TrainedChunk,
+) -> Iterator[Answers]:
+    """What each device does after training, for algorithms that do more than to weigh what changed."""
+    layout = layout_of(parameters)
+    sent = layout.flatten(parameters)
+    for place, change, loss in zip(chunk.places.tolist(), chunk.change, chunk.losses.tolist(), strict=True):
+        member = members[place]
+        trained = Trained(layout.unflatten(sent + change), loss)
+        row = train.finish(task, plan, parameters, member.device, starts[place], trained)
+        if not encode.is_finite(row):
+            tell(
+                member.device,
+                f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer",
+            )
+        yield Answers(np.array([place]), encode.encode_each(plan.parts, row, [Stream(member.coins)]))
 
 
 def _validated(plan: Plan, parameters: Parameters, devices: Sequence[Device]) -> Vectors:

@@ -2,6 +2,9 @@
 
 The weighted update is the difference between the parameters after and before local training. With
 weighting "examples" the weights are summed beside the updates, so that the mean needs no count in clear.
+
+A device's half has three steps: `begin`, local training, `finish`. Whatever tells algorithms apart is in the
+first and the last, so that local training can be done for one device or for a whole cohort at once.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from covey.encode import Shape, Vectors, clip
 from covey.errors import RoundAborted
 from covey.plan import Plan, Train
 from covey.seeds import derive
-from covey_models.training import Local, load, train
+from covey_models.training import Local, Trained, load, train
 from covey_strategies.queries.device import Device
 
 LOSS_CLIP = 20.0  # nats; a device's mean cross-entropy above this is reported as this
@@ -48,14 +51,77 @@ def shapes(task: Train, parameters: Parameters) -> dict[str, Shape]:
     return found if task.weighting == "devices" else found | {"weight": Shape(1, 1.0, WEIGHT_SHARE)}
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a device's local training begins with.
+
+    Attributes:
+        parameters: Of the network.
+        correction: Added to the direction of each step, by parameter; None for nothing.
+    """
+
+    parameters: Parameters
+    correction: Parameters | None = None
+
+
 def rows(task: Train, plan: Plan, parameters: Parameters, device: Device) -> Vectors:
     """Device half: train, and weigh what changed; one row."""
+    start = begin(task, plan, parameters, device)
+    load(device.network, start.parameters)
+    local, seed = local_of(plan, device), seed_of(plan, device)
+    trained = train(device.network, local, task, seed, start.correction)
+    return finish(task, plan, parameters, device, start, trained)
+
+
+def begin(task: Train, plan: Plan, parameters: Parameters, device: Device) -> Start:
+    """Before local training.
+
+    Args:
+        task: What was asked.
+        plan: That asks it.
+        parameters: As they were sent.
+        device: Who trains.
+    """
+    del task, plan, device
+    return Start(parameters)
+
+
+def local_of(plan: Plan, device: Device) -> Local:
+    """What a device trains on."""
+    return Local(device.data.train, plan.preprocessing, device.model.augment)
+
+
+def seed_of(plan: Plan, device: Device) -> int:
+    """Of the order of a device's examples in this round."""
+    return derive(device.seed, "train", plan.round)
+
+
+def finish(  # noqa: PLR0913, PLR0917 - all that there is after training
+    task: Train, plan: Plan, parameters: Parameters, device: Device, start: Start, trained: Trained
+) -> Vectors:
+    """After local training: the device's row.
+
+    Args:
+        task: What was asked.
+        plan: That asks it.
+        parameters: As they were sent.
+        device: Who trained.
+        start: What it began with.
+        trained: What came of it.
+    """
+    del plan, start
     layout = layout_of(parameters)
-    load(device.network, parameters)
-    local = Local(device.data.train, plan.preprocessing, device.model.augment)
-    trained = train(device.network, local, task, derive(device.seed, "train", plan.round))
     change = layout.flatten(trained.parameters) - layout.flatten(parameters)
-    return row(task, change, trained.loss, len(local.examples))
+    return row(task, change, trained.loss, len(device.data.train))
+
+
+def is_plain(task: Train) -> bool:
+    """Whether a device begins with what it was sent, and answers with what changed, and that is all.
+
+    `weighed` then is `finish` for many devices.
+    """
+    del task
+    return True
 
 
 def row(task: Train, change: NDArray[np.float64], loss: float, examples: int) -> Vectors:
