@@ -22,11 +22,10 @@ def derive(seed: int, purpose: str, *keys: int | str) -> int:
 
 
 def _digest(seed: int, purpose: str, keys: tuple[int | str, ...]) -> bytes:
-    total = hashlib.sha256(b"covey/v1/seed")
-    for field in (str(seed), purpose, *(f"{type(each).__name__}:{each}" for each in keys)):
-        encoded = field.encode()
-        total.update(len(encoded).to_bytes(4, "big") + encoded)
-    return total.digest()
+    fields = [str(seed).encode(), purpose.encode()]
+    fields += [f"{type(each).__name__}:{each}".encode() for each in keys]
+    framed = b"".join([len(each).to_bytes(4, "big") + each for each in fields])
+    return hashlib.sha256(b"covey/v1/seed" + framed).digest()
 
 
 def generator(seed: int, purpose: str, *keys: int | str) -> np.random.Generator:

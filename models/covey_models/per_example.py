@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus.grad_sample import GradSampleModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -26,6 +25,9 @@ from covey.errors import InputError
 from covey.seeds import derive
 from covey.stream import Stream
 from covey_models.training import Local, seeded
+
+if TYPE_CHECKING:
+    from opacus.grad_sample import GradSampleModule
 
 Index = NDArray[np.int64]
 
@@ -90,6 +92,8 @@ def gradients(network: nn.Module, local: Local, index: Index, copies: int, seed:
     Raises:
         InputError: See `refuse_mixing`.
     """
+    from opacus.grad_sample import GradSampleModule  # noqa: PLC0415 - 1.4 s: for those who need it
+
     refuse_mixing(network, local.examples.x.shape[1:])
     copies = 1 if local.augment is None else copies
     rows = min(_ROWS, _FLOATS // sum(weight.numel() for weight in network.parameters()))
@@ -128,7 +132,7 @@ class _Size:
 
 
 def _in_chunks(
-    hooked: GradSampleModule, local: Local, index: Index, size: _Size, seed: int
+    hooked: "GradSampleModule", local: Local, index: Index, size: _Size, seed: int
 ) -> Iterator[Gradients]:
     for start in range(0, len(index), size.examples):
         key = derive(seed, "gradients", start)
@@ -138,7 +142,7 @@ def _in_chunks(
         yield _averaged(found, size.copies)
 
 
-def _ask_for_input_gradients(hooked: GradSampleModule) -> None:
+def _ask_for_input_gradients(hooked: "GradSampleModule") -> None:
     """Let each layer that learns take a gradient towards its input.
 
     Without one, torch warns in every pass of Opacus's hooks. Asking for it at the network's own input would
@@ -167,7 +171,7 @@ def _copied(local: Local, index: Index, copies: int, key: int) -> tuple[Tensor, 
     return local.scaled(x), y
 
 
-def _gradients(hooked: GradSampleModule, x: Tensor, y: Tensor) -> Gradients:
+def _gradients(hooked: "GradSampleModule", x: Tensor, y: Tensor) -> Gradients:
     """One row per input."""
     hooked.zero_grad(set_to_none=True)
     losses = cross_entropy(hooked(x), y, reduction="none")

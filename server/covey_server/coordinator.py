@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
+from typing import Final
 
 from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
@@ -26,6 +27,7 @@ from covey_server.settings import FederationFile, server_rate, train_task, valid
 from covey_server.sum_rows import Row
 from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
+from covey_strategies.exchange import SumsAtOnce
 from covey_strategies.private import Private, Recipes
 from covey_strategies.private_sum import PrivateSum
 from covey_strategies.protection import Operator, Protection
@@ -72,6 +74,10 @@ class Federated:
     validation: ValidateSum
 
 
+PACE: Final = 1.0
+"""Seconds between checkpoints, at least, of rounds that are worked out at once: those take milliseconds, and
+one that a stop makes be done again comes to the same. A round that ends with a validation always has one."""
+
 Observer = Callable[[RoundEnded], None]
 Enough = Callable[[Sequence[Row]], bool]
 """Whether the rounds so far, as metrics.jsonl has them, are all that is wanted; asked after validations."""
@@ -112,7 +118,10 @@ class Coordinator:
         self._model = model
         self._folder = folder
         self._protection = protection
-        self._book = RunBook(folder.run, ledger, protection.operator)
+        self._at_once = isinstance(grid, SumsAtOnce)
+        self._book = RunBook(folder.run, ledger, protection.operator, sparse=self._at_once)
+        self._kept = time.monotonic()
+        self._unkept = list[Row]()
         self._seed = seed
         self._observe = observe
         self._newest = newest
@@ -232,7 +241,7 @@ class Coordinator:
         return Private(inner, self._asking(state.preprocessing), recipes)
 
     def _round(self, strategy: Private, state: Checkpoint, server_round: int) -> Checkpoint:
-        self._folder.check_room(state)  # a round that is lost was asked in vain, and stays spent
+        self._folder.check_room()  # a round that is lost was asked in vain, and stays spent
         started = time.monotonic()
         parameters, trained = self._train(strategy, server_round, state.parameters)
         accuracy = self._accuracy(strategy, server_round, parameters)
@@ -240,12 +249,24 @@ class Coordinator:
         ended = RoundEnded(
             server_round, rounds, trained.loss, accuracy, trained.devices, trained.refused, seconds
         )
-        self._folder.log_metrics(metrics_row(ended))
+        self._unkept.append(metrics_row(ended))
         optimiser = optimiser_state.save(strategy.inner)
         new = Checkpoint(state.config, server_round, parameters, optimiser, state.preprocessing)
-        self._folder.save(new)
+        self._keep(new)
         self._observe(ended)
         return new
+
+    def _keep(self, state: Checkpoint) -> None:
+        """Write a round down: whatever follows begins here after a stop."""
+        due = time.monotonic() - self._kept >= PACE or self._file.federation.validates(state.round)
+        if self._at_once and not due:
+            return
+        self._folder.log_metrics(self._unkept)
+        self._unkept = []
+        self._folder.save(state)
+        if self._at_once:
+            self._book.announce()
+        self._kept = time.monotonic()
 
     def _train(
         self, strategy: Private, server_round: int, parameters: Parameters

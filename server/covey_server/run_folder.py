@@ -15,7 +15,7 @@ import io
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class RunFolder:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
+        self._size = 0
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], ledger: str = OWN_LEDGER) -> "RunFolder":
@@ -156,16 +157,18 @@ class RunFolder:
 
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, then drop all but the last two."""
-        durable.replace(self._path_of(state), checkpoints.to_bytes(state))
+        data = checkpoints.to_bytes(state)
+        durable.replace(self._path_of(state), data)
+        self._size = len(data)
         self._drop_old()
 
-    def check_room(self, state: Checkpoint) -> None:
-        """Before a round is asked that ends with a checkpoint as large as this one, which is saved.
+    def check_room(self) -> None:
+        """Before a round is asked that ends with a checkpoint as large as the last one.
 
         Raises:
             OSError: The disk has no room for it.
         """
-        durable.check_room(self.checkpoints, self._path_of(state).stat().st_size + _SLACK)
+        durable.check_room(self.checkpoints, self._size + _SLACK)
 
     def _path_of(self, state: Checkpoint) -> Path:
         return self.checkpoints / f"round-{state.round:06d}.ckpt"
@@ -179,7 +182,9 @@ class RunFolder:
         saved = self._saved()
         if not saved:
             return None
-        state = checkpoints.from_bytes(saved[-1].read_bytes(), str(saved[-1]))
+        data = saved[-1].read_bytes()
+        self._size = len(data)
+        state = checkpoints.from_bytes(data, str(saved[-1]))
         if state.config != self.config:
             raise StateError(f"{saved[-1]} belongs to another configuration", hint="start a new run")
         return state
@@ -191,9 +196,9 @@ class RunFolder:
     def _saved(self) -> list[Path]:
         return sorted(path for path in self.checkpoints.glob("*.ckpt") if _CHECKPOINT.match(path.name))
 
-    def log_metrics(self, row: Row) -> None:
-        """Append a round's row."""
-        durable.append(self.metrics, _line(row))
+    def log_metrics(self, rows: Iterable[Row]) -> None:
+        """Append rounds' rows."""
+        durable.append(self.metrics, b"".join(map(_line, rows)))
 
     def rewind(self, last_round: int) -> None:
         """Undo what a crash left half done after `last_round`, the last with a checkpoint, or 0.

@@ -19,6 +19,7 @@ from covey.errors import InputError, TooFewDevices
 from covey.plan import Gradient, Train, Validate
 from covey_strategies.asking import Asking, Question
 from covey_strategies.cohort import CohortGrid
+from covey_strategies.exchange import SumsAtOnce
 from covey_strategies.private_sum import PrivateSum
 from covey_strategies.queries import gradient, train, validate
 from covey_strategies.queries.train import TrainSum
@@ -93,8 +94,9 @@ class Private(Strategy):
         self._check_patience(len(cohort))
         if self.recipes.server_rate is not None:
             _set_rate(self.inner, self.recipes.server_rate(server_round))
+        shown = cohort[: self._wanted()] if isinstance(grid, SumsAtOnce) else cohort  # sent to nobody there
         inner_messages = list(
-            self.inner.configure_train(server_round, arrays, config, CohortGrid(grid, cohort))
+            self.inner.configure_train(server_round, arrays, config, CohortGrid(grid, shown))
         )
         task = _with_inner_config(self.recipes.train(server_round), inner_messages)
         parameters = from_record(arrays)
@@ -142,8 +144,12 @@ class Private(Strategy):
         question, self._question = self._question, None
         return question
 
+    def _wanted(self) -> int:
+        """Nodes without which the inner strategy would wait."""
+        return max(self.inner.min_available_nodes, self.inner.min_train_nodes, 1)
+
     def _check_patience(self, cohort: int) -> None:
-        wanted = max(self.inner.min_available_nodes, self.inner.min_train_nodes)
+        wanted = self._wanted()
         if cohort < wanted:  # Flower's sampling would wait for ever
             raise TooFewDevices(
                 f"a cohort of {cohort}, and the inner {type(self.inner).__name__} wants {wanted}",

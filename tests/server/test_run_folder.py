@@ -220,7 +220,7 @@ def sums(folder: RunFolder) -> list[tuple[str, int]]:
 def test_rows_come_back_in_order(tmp_path: Path) -> None:
     folder = created(tmp_path)
     for server_round in (1, 2):
-        folder.log_metrics(row(server_round))
+        folder.log_metrics([row(server_round)])
         asked(folder, server_round)
     assert folder.rows() == [row(1), row(2)]
     assert [each["kind"] for each in folder.sum_rows()] == ["train", "train"]
@@ -234,7 +234,7 @@ def test_a_torn_last_line_is_no_row_and_goes_with_a_rewind(tmp_path: Path) -> No
     durable.append(folder.metrics, json.dumps(row(2)).encode()[:9])
     assert folder.rows() == [row(1)]
     folder.rewind(1)
-    folder.log_metrics(row(2))
+    folder.log_metrics([row(2)])
     assert folder.rows() == [row(1), row(2)]
 
 
@@ -255,7 +255,7 @@ def test_a_torn_last_entry_is_no_sum_and_goes_when_the_ledger_is_opened(tmp_path
 def test_a_rewind_drops_rounds_without_a_checkpoint_but_no_sum(tmp_path: Path) -> None:
     folder = created(tmp_path)
     for server_round in (1, 2, 3):
-        folder.log_metrics(row(server_round))
+        folder.log_metrics([row(server_round)])
         asked(folder, server_round)
     folder.rewind(2)
     assert folder.rows() == [row(1), row(2)]
@@ -315,7 +315,7 @@ def test_damage_before_the_last_line_is_named(tmp_path: Path) -> None:
 def test_the_csv_says_what_the_rows_say(tmp_path: Path) -> None:
     folder = created(tmp_path)
     for each in (row(1), row(2) | {"accuracy": 0.5}):
-        folder.log_metrics(each)
+        folder.log_metrics([each])
     folder.write_csv()
     with (folder.path / "metrics.csv").open(newline="") as file:
         found = list(csv.DictReader(file))

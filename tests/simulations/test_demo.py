@@ -38,7 +38,7 @@ def finish(job: Job) -> Summary:
     rows = settled([reserve(1, noise=None)])
     write(folder, [planned(1, noise=None)])
     folder.log_metrics(
-        {"round": 1, "loss": 1.0, "accuracy": 0.5, "devices": 20, "refused": 0, "seconds": 0.1}
+        [{"round": 1, "loss": 1.0, "accuracy": 0.5, "devices": 20, "refused": 0, "seconds": 0.1}]
     )
     found = Summary(
         name=job.file.name,

@@ -37,12 +37,13 @@ def contribute(mechanism: Mechanism, variances: Sequence[int], length: int, key:
         length: Elements.
         key: 32 bytes, used for one plan.
     """
-    noise = np.zeros(length, np.int64)
+    noise = draw(mechanism, variances[0], length, derive(key, b"", "noise-own"))
+    if len(variances) == 1:
+        return Contribution(noise, None)
     first = derive(key, b"", "noise-first")
-    keys = [derive(key, b"", "noise-own"), *map(key_of, chain(first, len(variances) - 1))]
-    for variance, each in zip(variances, keys, strict=True):
-        noise += draw(mechanism, variance, length, each)
-    return Contribution(noise, first if len(variances) > 1 else None)
+    for variance, each in zip(variances[1:], chain(first, len(variances) - 1), strict=True):
+        noise += draw(mechanism, variance, length, key_of(each))
+    return Contribution(noise, first)
 
 
 def due(first: bytes | None, tolerated: int, dropped: int) -> bytes | None:
