@@ -145,10 +145,6 @@ class Exchange:
         """The plan, to everyone in the cohort; nothing where the sum is worked out at once."""
         return [] if isinstance(self.state, AtOnce) else self._plan_messages(self.cohort)
 
-    def one_message(self) -> Message:
-        """The plan to one of the cohort, whether or not it is sent."""
-        return self._plan_messages(self.cohort[:1])[0]
-
     def _plan_messages(self, nodes: Sequence[int]) -> list[Message]:
         model = to_record(self.parameters)
         if self.sealed is None:

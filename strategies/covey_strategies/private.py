@@ -164,7 +164,8 @@ class Private(Strategy):
                 "metrics": MetricRecord({self.inner.weighted_by_key: 1, "train_loss": loss}),
             }
         )
-        return Message(content, reply_to=question.exchanges[0].one_message())
+        asked = Message(RecordDict(), question.exchanges[0].cohort[0], "train")
+        return Message(content, reply_to=asked)
 
 
 def _read(question: Question, collected: PrivateSum) -> TrainSum:

@@ -37,11 +37,12 @@ def contribute(mechanism: Mechanism, variances: Sequence[int], length: int, key:
         length: Elements.
         key: 32 bytes, used for one plan.
     """
-    noise = draw(mechanism, variances[0], length, derive(key, b"", "noise-own"))
-    if len(variances) == 1:
+    stays, *rest = variances
+    noise = draw(mechanism, stays, length, derive(key, b"", "noise-own"))
+    if not rest:
         return Contribution(noise, None)
     first = derive(key, b"", "noise-first")
-    for variance, each in zip(variances[1:], chain(first, len(variances) - 1), strict=True):
+    for variance, each in zip(rest, chain(first, len(rest)), strict=True):
         noise += draw(mechanism, variance, length, key_of(each))
     return Contribution(noise, first)
 

@@ -47,11 +47,13 @@ class Dense:
             else:
                 outputs = torch.bmm(inputs[-1], weight)
             inputs.append(outputs.relu_() if layer.rectified else outputs)
-        logits = torch.log_softmax(inputs.pop(), 2)
-        picked = logits.gather(2, batch.y[..., None]).squeeze(2)
-        towards = logits.exp_().scatter_add_(2, batch.y[..., None], -torch.ones_like(picked)[..., None])
-        towards *= batch.share[..., None]
-        losses = -(picked * batch.share).sum(1) * batch.sizes
+        logits, truth = inputs.pop(), batch.y[..., None]
+        top = torch.logsumexp(logits, 2, keepdim=True)  # torch's own log_softmax is slow for a few classes
+        each = top - logits.gather(2, truth)
+        towards = logits.sub_(top).exp_().scatter_add_(2, truth, -torch.ones_like(each))
+        share = batch.share[..., None]
+        towards *= share
+        losses = (each * share).sum((1, 2)) * batch.sizes
         if optimiser.is_plain:
             for name, left, right in self._backwards(weights, inputs, towards, active):
                 _add(weights[name][:active], left, right, -optimiser.task.learning_rate)

@@ -83,7 +83,7 @@ def test_each_key_has_noise_of_its_own() -> None:
 
 
 def test_without_variances_there_is_no_noise_to_draw() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="unpack"):
         contribute("skellam", (), LENGTH, key(0))
 
 
