@@ -1,8 +1,5 @@
 """`covey demo` and `covey simulate`."""
 
-import importlib
-import logging
-import os
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +7,7 @@ from typing import Annotated
 import typer
 
 from covey.errors import InputError
+from covey_simulations.preparing import prepare
 
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed of everything random; replaces the file's.")
@@ -57,8 +55,8 @@ def demo(
     covey demo --private-noise
     covey demo --resume
     """  # noqa: D301 - \b is click's own mark for lines that it must not join
-    _prepare()
-    from covey_simulations.demo import BARE, PRIVATE, Demo  # noqa: PLC0415 - as in `_prepare`
+    prepare()
+    from covey_simulations.demo import BARE, PRIVATE, Demo  # noqa: PLC0415 - see `covey_simulations.preparing`
 
     changes = [] if seed is None else [f"seed={seed}"]
     changes += ["private_noise=true"] if private_noise else []
@@ -101,8 +99,8 @@ def simulate(  # noqa: PLR0913 - options of a command
     """  # noqa: D301 - as above
     if file and resume:
         raise InputError("a run that is resumed has its configuration", hint="leave out FILE, or --resume")
-    _prepare()
-    from covey_simulations import terminal  # noqa: PLC0415 - as in `_prepare`
+    prepare()
+    from covey_simulations import terminal  # noqa: PLC0415 - see `covey_simulations.preparing`
 
     changes = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
     if resume:
@@ -112,10 +110,3 @@ def simulate(  # noqa: PLR0913 - options of a command
     else:
         raise InputError("which federation?", hint="covey simulate FILE.toml, or --resume runs/NAME")
     terminal.close(job, beside)
-
-
-def _prepare() -> None:
-    """What must hold before the engine is imported; asking for help must not import it."""
-    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
-    importlib.import_module("flwr.common.logger")  # sets a level of its own when it is first imported
-    logging.getLogger("flwr").setLevel(logging.WARNING)

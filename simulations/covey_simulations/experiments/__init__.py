@@ -1,0 +1,1 @@
+"""Many runs: sweeps over settings and seeds, and what they come to beside one another."""
