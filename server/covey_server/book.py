@@ -60,8 +60,8 @@ class RunBook:
         run: The run's identifier.
         ledger: Open for writing.
         operator: Who signs plans, for whom and under which policy; None for a run without masks.
-        sparse: Sign a head when `announce` is called, and not for every reserve: of a simulation whose
-            devices answer at once and ask for no proof.
+        sparse: Write entries down, and sign a head over them, when `announce` is called: for a simulation
+            whose devices answer at once. Nothing is sent, and what a stop loses of it nobody has seen.
 
     Raises:
         StateError: Evidence is damaged.
@@ -71,6 +71,7 @@ class RunBook:
         self, run: str, ledger: LedgerWriter, operator: Operator | None, *, sparse: bool = False
     ) -> None:
         self._sparse = sparse
+        self._unwritten = list[Reserve | Settle | Abort]()
         self._run = run
         self._ledger = ledger
         self._operator = operator
@@ -140,12 +141,12 @@ class RunBook:
         cohorts = sum(plans.from_bytes(each.plan).cohort for each in signed)
         durable.check_room(self._ledger.files.path, ROOM + DEVICE_ROOM * cohorts)
         now = self._ledger.now
-        places = self._ledger.append(
-            Reserve(time=now, plan=each.plan, signature=each.signature) for each in signed
-        )
+        reserves = [Reserve(time=now, plan=each.plan, signature=each.signature) for each in signed]
         self._rows += [reserve_row(plans.from_bytes(each.plan)) for each in signed]
         if self._sparse:
-            return tuple(Receipt(self._ledger.history.size, lambda _: None) for _ in places)
+            self._unwritten += reserves
+            return tuple(Receipt(self._ledger.history.size, lambda _: None) for _ in signed)
+        places = self._ledger.append(reserves)
         head = self._ledger.announce()
         size = head.checkpoint.size
 
@@ -190,7 +191,10 @@ class RunBook:
         self._end(plan, Abort(time=self._ledger.now, plan=digest, reason=reason[:MOST_REASON]))
 
     def _end(self, plan: Plan, entry: Settle | Abort) -> None:
-        self._ledger.append([entry])
+        if self._sparse:
+            self._unwritten.append(entry)
+        else:
+            self._ledger.append([entry])
         self._rows.append(end_row(plan, entry))
 
     def close_crashed(self) -> None:
@@ -200,12 +204,14 @@ class RunBook:
 
     def release_metrics(self, name: str, content: bytes) -> None:
         """Before figures of the run are shown to anybody."""
+        self._write()
         sha256 = hashlib.sha256(content).hexdigest()
         self._once(MetricsRelease(time=self._ledger.now, run=self._run, name=name, sha256=sha256))
         self._ledger.announce()
 
     def release_model(self, model: str, package: bytes, policy: str | None) -> None:
         """Before a package leaves the server's hands."""
+        self._write()
         sha256 = hashlib.sha256(package).hexdigest()
         self._once(
             ModelRelease(time=self._ledger.now, run=self._run, model=model, package=sha256, policy=policy)
@@ -214,7 +220,13 @@ class RunBook:
 
     def announce(self) -> None:
         """Sign a head over all that was written down: where no reserve or release follows that would."""
+        self._write()
         self._ledger.announce()
+
+    def _write(self) -> None:
+        """What a sparse book has not written down yet."""
+        unwritten, self._unwritten = self._unwritten, []
+        self._ledger.append(unwritten)
 
     def _once(self, entry: RunPolicy | MetricsRelease | ModelRelease) -> None:
         """Write something down, unless that was done before a crash."""

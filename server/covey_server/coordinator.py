@@ -139,12 +139,16 @@ class Coordinator:
         self._book.begin()
         state = saved or self._begin()
         strategy = self._strategy(state)
-        for server_round in range(state.round + 1, self._file.federation.rounds + 1):
-            if self._is_enough(state.round):
-                break
-            state = self._round(strategy, state, server_round)
-        self._folder.write_csv()
-        return Federated(state.parameters, state.preprocessing, self._final_validation(strategy, state))
+        try:
+            for server_round in range(state.round + 1, self._file.federation.rounds + 1):
+                if self._is_enough(state.round):
+                    break
+                state = self._round(strategy, state, server_round)
+            self._folder.write_csv()
+            return Federated(state.parameters, state.preprocessing, self._final_validation(strategy, state))
+        finally:
+            if self._at_once:  # also of a round that was given up
+                self._book.announce()
 
     @property
     def book(self) -> RunBook:

@@ -61,7 +61,7 @@ class Table:
         for start in range(0, length, _CHUNK):
             piece = out[start : start + _CHUNK]
             words = stream.words64(2 * len(piece))
-            self._invert(words[1::2], words[0::2], piece)
+            self._invert(words, piece)
         return out
 
     def weight(self, value: int) -> int:
@@ -77,10 +77,13 @@ class Table:
     def _threshold(self, index: int) -> int:
         return int(self.upper[index]) << _HALF | int(self.lower[index])
 
-    def _invert(self, upper: Words, lower: Words, out: Integers) -> None:
-        out[:] = self.guide[upper >> np.uint64(64 - _GUIDE_BITS)]
-        unsure = np.flatnonzero(out == _UNSURE)
-        out[unsure] = self._passed(upper[unsure], lower[unsure]) - self.largest
+    def _invert(self, words: Words, out: Integers) -> None:
+        """Uniforms as pairs of words, the lower first."""
+        top = words.astype("<u8", copy=False).view("<u2")[7::8]  # of each pair, as many bits as the guide has
+        decided = self.guide.take(top)
+        out[:] = decided
+        unsure = np.flatnonzero(decided == _UNSURE)
+        out[unsure] = self._passed(words[1::2][unsure], words[0::2][unsure]) - self.largest
 
     def _passed(self, upper: Words, lower: Words) -> NDArray[np.intp]:
         """How many thresholds are ≤ each uniform."""

@@ -27,9 +27,8 @@ halves = st.lists(
 def inverted(law: Table, uniforms: list[int]) -> list[int]:
     """What the table makes of given 128-bit integers."""
     out = np.empty(len(uniforms), np.int64)
-    upper = np.array([u >> 64 for u in uniforms], np.uint64)
-    lower = np.array([u & (1 << 64) - 1 for u in uniforms], np.uint64)
-    law._invert(upper, lower, out)
+    words = [half for u in uniforms for half in (u & (1 << 64) - 1, u >> 64)]
+    law._invert(np.array(words, np.uint64), out)
     return out.tolist()
 
 
