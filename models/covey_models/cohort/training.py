@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from covey.arrays import Parameters, layout_of
 from covey.plan import Train
@@ -66,13 +67,17 @@ def train_cohort(
         All devices, some at a time: chunks in the order given, devices within one in an order of their own.
     """
     size = max(1, memory // (4 * chosen.floats)) if chosen.is_batched else 1
+    sent = torch.from_numpy(layout_of(parameters).flatten(parameters))
     for start in range(0, len(learners), size):
-        yield _trained(chosen, parameters, learners[start : start + size], task, start)
+        some = learners[start : start + size]
+        weights, cohort, losses = _trained(chosen, parameters, some, task)
+        means = losses.double().numpy() / np.maximum(cohort.counts, 1)
+        yield TrainedChunk(start + cohort.order, _change(sent, weights), means, cohort.counts)
 
 
 def _trained(
-    chosen: Chosen, parameters: Parameters, learners: Sequence[Learner], task: Train, start: int
-) -> TrainedChunk:
+    chosen: Chosen, parameters: Parameters, learners: Sequence[Learner], task: Train
+) -> tuple[Stacked, Cohort, Tensor]:
     cohort = Cohort([each.local for each in learners], [each.seed for each in learners], task.batch_size)
     ordered = [learners[place] for place in cohort.order]
     weights = _stacked(parameters, [each.start for each in ordered])
@@ -80,8 +85,7 @@ def _trained(
     corrected = any(each.correction is not None for each in ordered)
     correction = _stacked(zero, [each.correction for each in ordered]) if corrected else {}
     losses = chosen.program.train(weights, cohort, Optimiser.start(task, weights, correction))
-    means = losses.double().numpy() / np.maximum(cohort.counts, 1)
-    return TrainedChunk(start + cohort.order, _change(parameters, weights), means, cohort.counts)
+    return weights, cohort, losses
 
 
 def _stacked(common: Parameters, own: Sequence[Parameters | None]) -> Stacked:
@@ -94,12 +98,12 @@ def _stacked(common: Parameters, own: Sequence[Parameters | None]) -> Stacked:
     }
 
 
-def _change(parameters: Parameters, weights: Stacked) -> NDArray[np.float64]:
+def _change(sent: Tensor, weights: Stacked) -> NDArray[np.float64]:
+    """Exactly: the difference of two float32 numbers, in float64."""
     count, place = len(next(iter(weights.values()))), 0
-    change = torch.empty(count, layout_of(parameters).size, dtype=torch.float64)
-    for name, value in parameters.items():
-        piece = change[:, place : place + value.size]
-        piece.copy_(weights[name].reshape(count, -1))
-        piece.sub_(torch.from_numpy(value.ravel()).double())
-        place += value.size
+    change = torch.empty(count, len(sent), dtype=torch.float64)
+    for value in weights.values():
+        size = value[0].numel()
+        torch.sub(value.reshape(count, -1), sent[place : place + size], out=change[:, place : place + size])
+        place += size
     return change.numpy()

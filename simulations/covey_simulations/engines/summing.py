@@ -48,7 +48,7 @@ class Summing:
         members = [Member(device, seed.coins(plan)) for device, seed in zip(devices, seeds, strict=True)]
         total = np.zeros(plan.length, np.int64)
         for some in answers(plan, parameters, members, self.chosen, self.memory):
-            total += some.vectors.sum(axis=0)
+            total += some.vectors.sum(axis=0) if len(some.vectors) > 1 else some.vectors[0]
         if plan.noise is not None:
             stays = noise_shares(plan, plan.cohort)[: dropped + 1]
             for seed in seeds:
