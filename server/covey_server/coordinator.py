@@ -79,6 +79,8 @@ PACE: Final = 1.0
 one that a stop makes be done again comes to the same. A round that ends with a validation always has one."""
 
 Observer = Callable[[RoundEnded], None]
+Columns = Callable[[], Row]
+"""More columns of a round's row."""
 Enough = Callable[[Sequence[Row]], bool]
 """Whether the rounds so far, as metrics.jsonl has them, are all that is wanted; asked after validations."""
 
@@ -97,6 +99,7 @@ class Coordinator:
         observe: Called after every round.
         newest: Gives the operator with the newest roster, before anything is asked; None if it never changes.
         enough: Ends training before its last round; None to go on to it.
+        columns: Gives what else a round's row says; called once a round, before it is written down.
     """
 
     def __init__(  # noqa: PLR0913 - everything a federation stands on, each named at the call
@@ -112,6 +115,7 @@ class Coordinator:
         observe: Observer,
         newest: Callable[[Operator], Operator] | None = None,
         enough: Enough | None = None,
+        columns: Columns = dict,
     ) -> None:
         self._grid = grid
         self._file = file
@@ -126,6 +130,7 @@ class Coordinator:
         self._observe = observe
         self._newest = newest
         self._enough = enough
+        self._columns = columns
 
     def run(self) -> Federated:
         """From the last checkpoint, or from the start, to the end.
@@ -253,7 +258,7 @@ class Coordinator:
         ended = RoundEnded(
             server_round, rounds, trained.loss, accuracy, trained.devices, trained.refused, seconds
         )
-        self._unkept.append(metrics_row(ended))
+        self._unkept.append(metrics_row(ended) | self._columns())
         optimiser = optimiser_state.save(strategy.inner)
         new = Checkpoint(state.config, server_round, parameters, optimiser, state.preprocessing)
         self._keep(new)

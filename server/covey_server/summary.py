@@ -24,6 +24,48 @@ def privacy_of(rows: Sequence[Row], delta: float) -> Privacy:
     return claim.privacy_of(sums_of(rows), delta)
 
 
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """How a figure is distributed over devices.
+
+    Attributes:
+        mean: Of all.
+        median: Half of them have more.
+        p95: One in twenty has more.
+        most: Nobody has more.
+    """
+
+    mean: float
+    median: float
+    p95: float
+    most: float
+
+
+class VirtualClock(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated run came to on its virtual clock: modelled, not measured.
+
+    Attributes:
+        hours: From its beginning to its last sum.
+        waited: Of them, hours before rounds in which too few devices were online.
+        devices: That were ever asked; the figures below are over them.
+        asked: How often a device was asked for a sum, over all sums.
+        answered: How often one was in it.
+        joules: Of a device, above idling.
+        bytes: That a device received and sent.
+        joules_in_all: Of all devices.
+        bytes_in_all: Likewise.
+    """
+
+    hours: float
+    waited: float
+    devices: int
+    asked: int
+    answered: int
+    joules: Spread
+    bytes: Spread
+    joules_in_all: float
+    bytes_in_all: int
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run came to. What needs pooled or per-device data is null on a fleet.
 
@@ -43,6 +85,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         package_bytes: Its size; likewise.
         latency_p50_us: Median time from raw input to label of the variant that a device would run, µs.
         seconds: Wall time of the stages; training counts all rounds, also those before a resume.
+        clock: On its virtual clock; null on a fleet, and in a simulation that keeps none.
     """
 
     name: str
@@ -60,6 +103,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     package_bytes: int | None
     latency_p50_us: float | None
     seconds: float
+    clock: VirtualClock | None = None
 
 
 def write(summary: Summary, path: Path) -> None:

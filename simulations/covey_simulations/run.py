@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from covey.arrays import digest
 from covey.examples import Standardise
 from covey.metrics import accuracy
+from covey.package.verify import Package
 from covey_io import durable
 from covey_server import summary
 from covey_server.candidate import candidate, trained_of
@@ -38,6 +40,7 @@ from covey_server.release import enter_releases, identity, release_keys
 from covey_server.run_folder import RunFolder
 from covey_server.sum_rows import Row
 from covey_server.summary import Summary, privacy_of
+from covey_simulations.availability.run import clock_of, clocked, columns_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.engines.choosing import engine_for, running
 from covey_simulations.origin import hold_to_origin
@@ -141,7 +144,7 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
         opened(folder.ledger, world.fleet.log) as ledger,
         running(engine, world.fleet, scenario.file.simulation) as grid,
     ):
-        coordinator = _coordinator(world, grid, ledger, progress, enough)
+        coordinator = _coordinator(world, clocked(world, grid, progress.note), ledger, progress, enough)
         if stages == "training":
             return _training(world, coordinator, progress)
         return _stages(world, coordinator, progress, beside)
@@ -210,6 +213,7 @@ def _coordinator(
         seed=world.file.seed,
         observe=watcher.round_ended,
         enough=enough,
+        columns=columns_of(grid),
     )
     watcher.rows = coordinator.book.rows
     return coordinator
@@ -246,19 +250,20 @@ def _summary(world: World, federated: Federated, watch: Stopwatch) -> Summary:
         package_bytes=None,
         latency_p50_us=None,
         seconds=round(sum(watch.seconds.values()), 3),
+        clock=clock_of(world.folder),
     )
 
 
-def _completed(found: Summary, outcome: Outcome) -> Summary:
+def _completed(found: Summary, outcome: Outcome, installed: Package, path: Path) -> Summary:
     """With what the later stages came to."""
-    served = outcome.variants[outcome.package.variants[-1]]
+    served = outcome.variants[installed.variants[-1]]
     int8 = outcome.variants.get("int8")
     return msgspec.structs.replace(
         found,
         accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
         accuracy_fp32=outcome.variants["fp32"].accuracy,
         accuracy_int8=None if int8 is None else int8.accuracy,
-        package=str(outcome.package_path),
-        package_bytes=outcome.package_path.stat().st_size,
+        package=str(path),
+        package_bytes=path.stat().st_size,
         latency_p50_us=served.p50_us,
     )

@@ -10,6 +10,7 @@ from covey_server.settings import (
     Positive,
     ReleaseSettings,
 )
+from covey_simulations.availability.settings import AvailabilitySettings
 from covey_simulations.data.settings import DataSettings
 from covey_simulations.engines.settings import EngineSettings
 
@@ -43,9 +44,11 @@ class SimulationFile(FederationFile, frozen=True, forbid_unknown_fields=True, kw
         data: Who holds what.
         central: The baseline.
         simulation: What works the fleet out.
+        availability: Who can be asked when, and how long it takes.
     """
 
     private_noise: bool = False
     data: DataSettings
     central: CentralSettings = CentralSettings()
     simulation: EngineSettings = EngineSettings()
+    availability: AvailabilitySettings = AvailabilitySettings()

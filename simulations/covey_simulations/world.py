@@ -18,6 +18,7 @@ from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_server.sum_rows import read_entries
+from covey_simulations.availability import built as availability
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
 from covey_simulations.fleet import DEVICE_LOGS, Fleet, Past, Setting, check_fit, fleet
@@ -89,6 +90,7 @@ def read(file: SimulationFile, *, data: FederatedData | None = None, model: Mode
     if protected.masks == "on":
         _check_masks(file, protected, len(data.devices))
         Federation(file, model, protected, len(data.devices)).check()
+    availability.check(availability.Subject(file, file.availability, data, model, protected))
     return Scenario(file, data, model, protected)
 
 
