@@ -26,10 +26,12 @@ VERSION: Literal[2] = 2
 MAX_PLAN_BYTES = 1 << 20
 MOST_PARTS = 16  # a query has three; tens of thousands of them take seconds to add up exactly
 MOST_POINTS = 256  # tensors whose ranges are asked for at once
+MOST_PERSONAL = 1024  # parameters of one model
 MOST_RINGS = 8
 MOST_GROUPS = 16
 SMALLEST_SUM = 2  # a sum over one device is that device's answer
 SMALLEST_COHORT, LARGEST_COHORT = 10, 500  # of the malicious-server profile
+MOST_BANDS = 1 << 10
 LARGEST_GRAPH = 10_000  # of the semi-honest-server profile
 TAIL = 14  # standard deviations of noise that must fit beside the sum
 
@@ -38,13 +40,14 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 31)]
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Personal = Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_PERSONAL)]
 Weighting = Literal["devices", "examples"]
 Unit = Literal["device", "example"]
 Masks = Literal["on", "elided", "none"]
 Profile = Literal["malicious-server", "semi-honest-server"]
 
 
-class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="train"):
+class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="train"):
     """Train locally from the model sent; answer with the weighted update.
 
     Attributes:
@@ -57,6 +60,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="train"
         weighting: "devices": each device counts once. "examples": by its examples, up to examples_cap.
         examples_cap: Public constant: a device's weight is min(examples / cap, 1).
         update_clip: Largest L2 norm of an update.
+        control_clip: Above 0: control variates (SCAFFOLD, arXiv:1910.06378) travel with the model, and the
+            answer has one more part, the change of the device's own, of at most this L2 norm.
+        personal: Parameters that never leave the device, which keeps its own (FedPer, arXiv:1912.00818).
+        within: The answer says as well whether the update was within `update_clip` (arXiv:1905.03871).
     """
 
     epochs: Annotated[int, msgspec.Meta(ge=1, le=1000)]
@@ -68,6 +75,9 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="train"
     weighting: Weighting
     examples_cap: Count
     update_clip: Positive
+    control_clip: NotNegative = 0.0
+    personal: Personal = ()
+    within: bool = False
 
 
 class Gradient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="gradient"):
@@ -94,15 +104,17 @@ class Gradient(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="gra
     examples_cap: Count
 
 
-class Validate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="validate"):
+class Validate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="validate"):
     """Evaluate the model sent on held-out examples; answer with confusion counts and summed loss.
 
     Attributes:
         examples_cap: Public constant. Unit device: the L2 norm to which a device's counts are clipped. Unit
             example: a device uses at most its first so many.
+        personal: Parameters of which a device that has trained its own takes these.
     """
 
     examples_cap: Count
+    personal: Personal = ()
 
 
 class Statistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="statistics"):
@@ -225,6 +237,25 @@ class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     seeded: bool
 
 
+class CentralNoise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Gaussian noise that the server adds to the sum: of simulations. Nothing protects a device from it.
+
+    With more than one band the noise of a round takes back part of that of the rounds before (DP-FTRL with a
+    banded matrix: see `covey.accounting.matrix`).
+
+    Attributes:
+        variance: Of the independent noise that a round adds, squared integer units.
+        bands: Rounds over which noise is correlated; 1 for independent noise.
+        separation: A device is asked at most once in so many rounds; at least `bands`.
+        seeded: Drawn from a simulation's seed: repeatable.
+    """
+
+    variance: Annotated[int, msgspec.Meta(ge=1, le=1 << 62)]
+    bands: Annotated[int, msgspec.Meta(ge=1, le=MOST_BANDS)]
+    separation: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    seeded: bool
+
+
 class PolicyReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The signed policy that a plan appeals to.
 
@@ -276,6 +307,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         roster: The roster; None unless masks are on.
         policy: The signed policy that allows it; None for an experiment that devices must be set up for.
         deadline: Unix seconds after which no device opens the plan; 0 for none.
+        central: What the server adds to the sum, where devices add no noise; UNSET for nothing.
     """
 
     version: Literal[2] = VERSION
@@ -300,6 +332,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     roster: RosterReference | None = None
     policy: PolicyReference | None = None
     deadline: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] = 0
+    central: CentralNoise | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def length(self) -> int:
@@ -413,6 +446,8 @@ def _refusals(plan: Plan) -> Iterator[str]:
         yield "whose masks, suite and roster do not go together"
     if plan.suite is not None:
         yield from _suite_refusals(plan, plan.suite)
+    if plan.central is not msgspec.UNSET:
+        yield from _central_refusals(plan, plan.central)
     if plan.noise is not None:
         yield from _noise_refusals(plan, plan.noise)
     elif not _fits(plan, 0):
@@ -424,9 +459,29 @@ def _task_refusals(plan: Plan) -> Iterator[str]:
         yield f"that asks for {kind(plan)} with unit {plan.unit}"
     if isinstance(plan.task, Compare) and len(set(plan.task.groups)) != len(plan.task.groups):
         yield "with two groups of one name"
+    if isinstance(plan.task, Train):
+        yield from _train_refusals(plan.task)
     old = plan.task.old_preprocessing if isinstance(plan.task, Compare) else None
     if old is not None and not _can_scale(old):
         yield "with preprocessing numbers that cannot scale an input"
+
+
+def _train_refusals(task: Train) -> Iterator[str]:
+    if len(set(task.personal)) != len(task.personal):
+        yield "that names a personal parameter twice"
+    if task.control_clip and task.personal:
+        yield "with control variates and personal parameters"
+    if task.control_clip and (task.momentum or task.proximal_mu or task.weighting != "devices"):
+        yield "with control variates beside momentum, a proximal term or weights"
+
+
+def _central_refusals(plan: Plan, central: CentralNoise) -> Iterator[str]:
+    if plan.noise is not None or plan.masks == "on":
+        yield "with noise of the server's beside masks or noise of the devices"
+    if central.bands > central.separation:
+        yield f"that asks a device every {central.separation} rounds, with noise over {central.bands}"
+    if squared_sensitivity(plan.parts) > plan.norm**2:
+        yield f"whose parts are longer than its norm of {plan.norm}"
 
 
 def _suite_refusals(plan: Plan, suite: Suite) -> Iterator[str]:

@@ -17,7 +17,9 @@ from flwr.serverapp.strategy import FedAvg, FedAvgM, Strategy
 from covey.arrays import Parameters
 from covey.errors import InputError, TooFewDevices
 from covey.plan import Gradient, Train, Validate
+from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, Question
+from covey_strategies.beside import Beside, Round
 from covey_strategies.cohort import CohortGrid
 from covey_strategies.exchange import SumsAtOnce
 from covey_strategies.private_sum import PrivateSum
@@ -54,6 +56,7 @@ class Private(Strategy):
             and wait for ever.
         asking: Whom to ask, and in whose name.
         recipes: What to ask for.
+        beside: Algorithms that keep something of their own on the server.
 
     Between Flower's two calls for a round lie the stages of the private sum: `aggregate_train` receives the
     replies to the plan and drives the rest over the grid that `configure_train` was given.
@@ -62,7 +65,9 @@ class Private(Strategy):
         InputError: An inner strategy that samples by itself.
     """
 
-    def __init__(self, inner: FedAvg, asking: Asking, recipes: Recipes) -> None:
+    def __init__(
+        self, inner: FedAvg, asking: Asking, recipes: Recipes, beside: tuple[Beside, ...] = ()
+    ) -> None:
         if inner.fraction_train != 1.0:
             raise InputError(
                 f"the inner {type(inner).__name__} asks a fraction of {inner.fraction_train:g}",
@@ -71,9 +76,23 @@ class Private(Strategy):
         self.inner = inner
         self.asking = asking
         self.recipes = recipes
+        self.beside = beside
         self.train_sum: TrainSum | None = None
         self.validate_sum: ValidateSum | None = None
         self._question: Question | None = None
+        self._fleet = 0
+
+    def saved(self) -> optimiser_state.Arrays:
+        """All that is remembered between rounds."""
+        found = optimiser_state.save(self.inner)
+        for each in self.beside:
+            found |= each.saved()
+        return found
+
+    def restore(self, state: optimiser_state.Arrays) -> None:
+        """The inverse of `saved`, on a strategy newly made."""
+        optimiser_state.restore(self.inner, state)
+        self.beside = tuple(each.restored(state) for each in self.beside)
 
     def summary(self) -> None:
         """Log what protects the sums, and the inner strategy's own summary."""
@@ -100,6 +119,10 @@ class Private(Strategy):
         )
         task = _with_inner_config(self.recipes.train(server_round), inner_messages)
         parameters = from_record(arrays)
+        for each in self.beside:
+            if isinstance(task, Train):
+                task, parameters = each.asked(task, parameters)
+        self._fleet = sum(1 for _ in grid.get_node_ids()) if self.beside else 0
         self._question = self.asking.question(grid, server_round, task, parameters, cohort)
         return self._question.messages()
 
@@ -114,7 +137,10 @@ class Private(Strategy):
         question = self._take()
         collected = self.asking.collect(question, replies)
         self.train_sum = replace(_read(question, collected), refused=collected.refused)
-        mean = {name: value + self.train_sum.update[name] for name, value in question.parameters.items()}
+        learnt = Round(question.parameters, collected.sums, collected.devices, self._fleet)
+        self.beside = tuple(each.learnt(learnt) for each in self.beside)
+        update, model = self.train_sum.update, train.model_of(question.parameters)
+        mean = {name: value + update[name] if name in update else value for name, value in model.items()}
         return self.inner.aggregate_train(
             server_round, [self._synthetic(question, mean, self.train_sum.loss)]
         )

@@ -19,6 +19,7 @@ from covey.noise.table import LARGEST_VARIANCE
 from covey.plan import (
     MAX_PLAN_BYTES,
     MOST_PARTS,
+    CentralNoise,
     Gradient,
     Noise,
     Plan,
@@ -157,6 +158,8 @@ device_tasks: st.SearchStrategy[Task] = st.one_of(
         weighting=st.sampled_from(["devices", "examples"]),
         examples_cap=st.integers(1, 1 << 31),
         update_clip=st.floats(0, 1e9, exclude_min=True),
+        personal=st.lists(st.text(min_size=1, max_size=9), max_size=3, unique=True).map(tuple),
+        within=st.booleans(),
     ),
 )
 example_tasks: st.SearchStrategy[Task] = st.one_of(
@@ -693,3 +696,44 @@ def test_scaling_by_hand() -> None:
     found = Standardise((1.0, 10.0), (2.0, 5.0)).apply(x)
     assert found.dtype == np.float32
     assert found.tolist() == [[[0.0, 1.0], [0.0, 4.0]]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"personal": ("head", "head")}, "a plan that names a personal parameter twice"),
+        (
+            {"control_clip": 1.0, "personal": ("head",)},
+            "a plan with control variates and personal parameters",
+        ),
+        ({"control_clip": 1.0, "momentum": 0.1}, "a plan with control variates beside momentum"),
+        ({"control_clip": 1.0, "proximal_mu": 0.1}, "a plan with control variates beside momentum"),
+        ({"control_clip": 1.0, "weighting": "examples"}, "a plan with control variates beside momentum"),
+    ],
+)
+def test_training_that_no_device_could_do_is_refused(changes: dict[str, Any], told: str) -> None:
+    plain = {"momentum": 0.0, "weighting": "devices"}
+    sound = msgspec.structs.replace(TRAIN, **plain, control_clip=1.0)
+    assert plans.from_bytes(plans.to_bytes(msgspec.structs.replace(PLAN, task=sound))).task == sound
+    task = msgspec.structs.replace(TRAIN, **(plain | changes))
+    assert refused(plans.to_bytes(msgspec.structs.replace(PLAN, task=task))).startswith(told)
+
+
+CENTRAL = CentralNoise(variance=10**9, bands=4, separation=5, seeded=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"noise": msgspec.structs.replace(NOISE, removal=False)}, "noise of the server's beside"),
+        ({"central": msgspec.structs.replace(CENTRAL, bands=6)}, "every 5 rounds, with noise over 6"),
+        ({"norm": 1000}, "parts are longer than its norm"),
+    ],
+)
+def test_noise_of_the_servers_stands_alone_and_covers_the_parts(changes: dict[str, Any], told: str) -> None:
+    plan = msgspec.structs.replace(CLEAR, parts=laid_out(SHAPES, 1024), norm=1024, central=CENTRAL)
+    assert plans.from_bytes(plans.to_bytes(plan)) == plan
+    assert told in refused(plans.to_bytes(msgspec.structs.replace(plan, **changes)))
+    assert "beside masks" in refused(
+        plans.to_bytes(msgspec.structs.replace(PLAN, noise=None, central=CENTRAL))
+    )

@@ -27,7 +27,7 @@ from covey.plan import (
     Train,
     Validate,
 )
-from covey.policy.terms import Policy, Query, QueryKind, exact
+from covey.policy.terms import Option, Policy, Query, QueryKind, exact
 
 
 def kind_of(plan: Plan) -> QueryKind:
@@ -45,6 +45,16 @@ def kind_of(plan: Plan) -> QueryKind:
             return "health"
         case _ as never:
             assert_never(never)
+
+
+def options_of(task: Task) -> Iterator[Option]:
+    """What a task asks beside what every task of its kind does, by the names that a policy allows it by."""
+    if isinstance(task, Train) and task.control_clip:
+        yield "control-variates"
+    if isinstance(task, Train | Validate) and task.personal:
+        yield "personal-parameters"
+    if isinstance(task, Train) and task.within:
+        yield "clip-indicator"
 
 
 def refusals(plan: Plan, policy: Policy, policy_sha256: str) -> Iterator[str]:
@@ -129,6 +139,10 @@ def _question(plan: Plan, query: Query) -> Iterator[str]:
     weight = max(_weights(plan))
     if _printed(weight) > exact(query.clip):
         yield f"the plan lets a row weigh {weight!r}, the policy allows {query.clip} for {kind}"
+    for option in options_of(plan.task):
+        if option not in query.options:
+            allowed = ", ".join(query.options) or "nothing"
+            yield f"the plan asks for {option} beside {kind}, the policy allows {allowed}"
     rate = plan.task.sampling_rate if isinstance(plan.task, Gradient) else 1.0
     if _printed(rate) > exact(query.sampling_rate):
         yield f"an example joins with chance {rate!r}, the policy allows {query.sampling_rate} for {kind}"

@@ -54,6 +54,7 @@ def _query(kind: QueryKind, old: Query, new: Query) -> Iterator[Difference]:
         new.answers,
         f"a device may answer {kind} {count(new.answers, 'time')} instead of {old.answers:,}",
     )
+    yield from _options(kind, old, new)
     if rate(old) != rate(new):
         way = verdict(weaker=_slower(old, new), stronger=_slower(new, old))
         told = f"a device may answer {kind} {_often(new)} instead of {_often(old)}"
@@ -67,6 +68,13 @@ def _models(kind: QueryKind, old: Query, new: Query) -> Iterator[Difference]:
         yield Difference(
             "stronger", f"queries.{kind}.models", f'{kind} may no longer be about model "{model}"'
         )
+
+
+def _options(kind: QueryKind, old: Query, new: Query) -> Iterator[Difference]:
+    for option in sorted({*new.options} - {*old.options}):
+        yield Difference("weaker", f"queries.{kind}.options", f"{kind} may now ask for {option}")
+    for option in sorted({*old.options} - {*new.options}):
+        yield Difference("stronger", f"queries.{kind}.options", f"{kind} may no longer ask for {option}")
 
 
 def _slower(first: Query, second: Query) -> bool:

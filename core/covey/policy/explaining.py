@@ -10,7 +10,7 @@ from typing import Final
 
 from covey.policy.explaining_cost import cost_points, meaning_points
 from covey.policy.explaining_limits import assumption_points, unpromised_points
-from covey.policy.terms import KINDS, Policy, Query, QueryKind, exact, rate
+from covey.policy.terms import KINDS, Option, Policy, Query, QueryKind, exact, rate
 from covey.policy.wording import count, listed, one_line
 from covey.policy.worst import worst
 
@@ -31,6 +31,22 @@ WEIGHS: Final[dict[QueryKind, str]] = {
     "statistics": "At most {1} examples of one device count",
     "drift": "What one {} gives is cut to {}",
     "health": "A device gives one count; no more than {1} of one device are let through",
+}
+
+
+BESIDE: Final[dict[Option, str]] = {
+    "control-variates": (
+        "a device keeps a correction of its own from round to round, and its answer also has how that"
+        " changed: one more list as long as the update, in the same noisy sum"
+    ),
+    "personal-parameters": (
+        "a device keeps some of the model's numbers for itself and never sends them; it is measured with its"
+        " own"
+    ),
+    "clip-indicator": (
+        "the answer also says whether the update was shorter than the length it is cut to: one more number in"
+        " the same noisy sum. That length then changes from round to round, up to the clip norm above"
+    ),
 }
 
 
@@ -125,6 +141,8 @@ def _question(kind: QueryKind, query: Query, unit: str) -> Iterator[str]:
         f" least {query.noise_multiplier} times the most that one {unit} can change the sum (the noise"
         " multiplier)."
     )
+    for option in query.options:
+        yield f"{kind}, with {option}: {BESIDE[option]}."
     if kind == "train" and exact(query.sampling_rate) != 1:
         yield (
             f"{kind}, chance: each example joins a sum with a chance of at most {query.sampling_rate}, by a"

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from covey.accounting import round_up
 from covey.ledger.note import read_vkey
 from covey.plan import LARGEST_COHORT
-from covey.policy.terms import SECONDS_A_DAY, Policy, QueryKind, exact, rate
+from covey.policy.terms import SECONDS_A_DAY, Option, Policy, QueryKind, exact, rate
 from covey.policy.worst import Worst, worst
 
 Severity = Literal["error", "warning", "note"]
@@ -25,6 +25,13 @@ UNFILLED: Final = "FILL IN"
 """What a template has where its reader is to write something."""
 UNASKED: Final[tuple[QueryKind, ...]] = ("drift",)
 """Kinds that no plan of this version asks for."""
+
+
+_OF_KIND: Final[dict[Option, tuple[QueryKind, ...]]] = {
+    "control-variates": ("train",),
+    "personal-parameters": ("train", "validate"),
+    "clip-indicator": ("train",),
+}
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,9 @@ def _query(policy: Policy, kind: QueryKind, cost: Worst) -> Iterator[tuple[Sever
         yield "note", "", "no plan of this version asks this"
     if kind != "train" and exact(query.sampling_rate) != 1:
         yield "error", "sampling_rate", "only training tosses coins: every such plan would be refused"
+    unused = [each for each in query.options if kind not in _OF_KIND[each]]
+    if unused:
+        yield "warning", "options", f"no {kind} question has {', '.join(unused)}"
     if policy.assumptions.profiles == ("malicious-server",) and query.minimum > LARGEST_COHORT:
         yield "error", "minimum", f"sums in profile malicious-server have at most {LARGEST_COHORT} devices"
     if cost.affordable[kind] == 0:

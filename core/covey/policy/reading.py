@@ -42,6 +42,7 @@ _WORDS: Final = {
 }
 _CHOICES: Final = {
     "unit": 'expected "device" or "example"',
+    "options": 'expected "control-variates", "personal-parameters" or "clip-indicator"',
     "profiles": 'expected "malicious-server" or "semi-honest-server"',
     "attestation": 'expected "none": devices of this version prove no software to anyone',
 }
@@ -235,6 +236,8 @@ def _query_faults(policy: Policy, query: Query) -> Iterator[tuple[str, str]]:
     yield from _out_of_range(query, "")
     if len(set(query.models)) != len(query.models):
         yield "models", "one model twice"
+    if len(set(query.options)) != len(query.options):
+        yield "options", "one option twice"
     least = policy.assumptions.corrupt + _LEFT_OF_HONEST
     if query.minimum < least:
         yield (

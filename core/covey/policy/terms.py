@@ -20,6 +20,10 @@ FIRST_LINE: Final = f'format = "{FORMAT}"'
 MOST_ANSWERS: Final = 1_000_000
 SECONDS_A_DAY: Final = 86_400
 
+Option = Literal["control-variates", "personal-parameters", "clip-indicator"]
+OPTIONS: Final[tuple[Option, ...]] = get_args(Option)
+"""What training may ask beside an update, where a policy allows it by name."""
+
 QueryKind = Literal["train", "validate", "calibrate", "statistics", "drift", "health"]
 KINDS: Final[tuple[QueryKind, ...]] = get_args(QueryKind)
 
@@ -127,6 +131,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         sampling_rate: Largest chance with which an example joins; unit example only.
         answers: Most answers of one device.
         rate_limit: Most answers of one device in any such period, as "24 per day", or "none".
+        options: What training may ask beside an update.
     """
 
     models: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=64)]
@@ -136,6 +141,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sampling_rate: Decimal = "1"
     answers: Answers
     rate_limit: RateLimit = "24 per day"
+    options: Annotated[tuple[Option, ...], msgspec.Meta(max_length=len(OPTIONS))] = ()
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

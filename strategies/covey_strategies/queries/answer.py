@@ -71,9 +71,13 @@ def _check_carried(plan: Plan, parameters: Parameters, device: Device) -> None:
         case Health():
             if parameters:
                 raise PlanRefused("a question about a rollout that brings a model")
+        case Train():
+            train.check(plan.task, parameters, device)
         case _:
             if arrays.layout_of(parameters) != arrays.layout_of(parameters_of(device.network)):
                 raise PlanRefused(f"the parameters do not fit {device.model.name}")
+    if isinstance(plan.task, Validate):
+        train.check_personal(plan.task.personal, parameters, device)
     if isinstance(plan.task, Calibrate):
         calibrate.check(plan.task, device)
 

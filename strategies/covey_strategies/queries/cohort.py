@@ -98,7 +98,7 @@ def is_together(plan: Plan) -> bool:
         case Train():
             return True
         case Validate():
-            return plan.unit == "device"
+            return plan.unit == "device" and not plan.task.personal
         case _:
             return False
 
@@ -119,7 +119,7 @@ def _together(
             _learner(plan, parameters, member.device, start)
             for member, start in zip(members, starts, strict=True)
         ]
-        for chunk in train_cohort(chosen, parameters, learners, task, memory):
+        for chunk in train_cohort(chosen, train.model_of(parameters), learners, task, memory):
             if train.is_plain(task):
                 yield from _updates(plan, task, members, chunk)
             else:
@@ -139,7 +139,8 @@ def _one_by_one(plan: Plan, parameters: Parameters, members: Sequence[Member]) -
 
 
 def _learner(plan: Plan, parameters: Parameters, device: Device, start: Start) -> Learner:
-    own = None if start.parameters is parameters else start.parameters
+    same = all(value is parameters[name] for name, value in start.parameters.items())
+    own = None if same else start.parameters
     return Learner(train.local_of(plan, device), train.seed_of(plan, device), own, start.correction)
 
 
@@ -168,8 +169,9 @@ def _finished(  # noqa: PLR0913, PLR0917 - as `train.finish`
     chunk: TrainedChunk,
 ) -> Iterator[Answers]:
     """What each device does after training, for algorithms that do more than to weigh what changed."""
-    layout = layout_of(parameters)
-    sent = layout.flatten(parameters)
+    model = train.model_of(parameters)
+    layout = layout_of(model)
+    sent = layout.flatten(model)
     for place, change, loss in zip(chunk.places.tolist(), chunk.change, chunk.losses.tolist(), strict=True):
         member = members[place]
         trained = Trained(layout.unflatten(sent + change), loss)

@@ -10,6 +10,7 @@ from torch import nn
 from covey.examples import Examples, Standardise
 from covey.rollout.outcome import Outcome
 from covey_models.model import Model
+from covey_strategies.queries.memory import Memory
 
 Log = Callable[[str], None]
 
@@ -38,6 +39,7 @@ class Device:
         log: Takes one line for the device's owner.
         outcome: What became of the newest rollout here; None if there was none.
         group: Which of the fleet's groups of devices it belongs to; empty for none.
+        memory: What it keeps between rounds; None for a device that keeps nothing, as all of a real fleet.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Device:
     log: Log
     outcome: Callable[[], Outcome | None] = lambda: None
     group: str = ""
+    memory: Memory | None = None
 
     @cached_property
     def network(self) -> nn.Module:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from covey.arrays import Parameters, layout_of
 from covey.encode import Shape, Vectors, clip
-from covey.errors import RoundAborted
+from covey.errors import PlanRefused, RoundAborted
 from covey.plan import Plan, Train
 from covey.seeds import derive
-from covey_models.training import Local, Trained, load, train
+from covey_models.training import Local, Trained, load, parameters_of, train
+from covey_strategies.queries import adaptive, personal, scaffold
 from covey_strategies.queries.device import Device
+from covey_strategies.queries.memory import Memory
 
 LOSS_CLIP = 20.0  # nats; a device's mean cross-entropy above this is reported as this
 LOSS_SHARE = 0.01  # of the sensitivity that the update has: the loss is only looked at
@@ -30,7 +32,7 @@ class TrainSum:
     """The sum of a cohort's training.
 
     Attributes:
-        update: Weighted mean update, by parameter.
+        update: Weighted mean update, by parameter; of those that devices share.
         loss: Mean training loss, nats: of the devices, weighted, or of the examples drawn, roughly.
         devices: In the sum.
         refused: What was not counted, one line each.
@@ -44,11 +46,65 @@ class TrainSum:
 
 def shapes(task: Train, parameters: Parameters) -> dict[str, Shape]:
     """How an answer is laid out."""
-    found = {
-        "update": Shape(layout_of(parameters).size, task.update_clip),
-        "loss": Shape(1, LOSS_CLIP, LOSS_SHARE),
-    }
-    return found if task.weighting == "devices" else found | {"weight": Shape(1, 1.0, WEIGHT_SHARE)}
+    length = layout_of(shared(task, parameters)).size
+    found = {"update": Shape(length, task.update_clip), "loss": Shape(1, LOSS_CLIP, LOSS_SHARE)}
+    if task.weighting == "examples":
+        found["weight"] = Shape(1, 1.0, WEIGHT_SHARE)
+    if task.control_clip:
+        found[scaffold.PART] = scaffold.shape(task, length)
+    if task.within:
+        found[adaptive.PART] = adaptive.shape()
+    return found
+
+
+def model_of(parameters: Parameters) -> Parameters:
+    """The network's parameters among those that were sent."""
+    return scaffold.parted(parameters)[0]
+
+
+def shared(task: Train, parameters: Parameters) -> Parameters:
+    """Of them, those whose change is sent."""
+    return personal.shared(task.personal, model_of(parameters))
+
+
+def check(task: Train, parameters: Parameters, device: Device) -> None:
+    """Refuse what does not fit the device's network, or needs a memory that it does not have.
+
+    Raises:
+        PlanRefused: Says which.
+    """
+    model, control = scaffold.parted(parameters)
+    expected = layout_of(parameters_of(device.network))
+    if layout_of(model) != expected or (control and layout_of(control) != expected):
+        raise PlanRefused(f"the parameters do not fit {device.model.name}")
+    if bool(control) != bool(task.control_clip):
+        raise PlanRefused("control variates that nobody asks for, or that are missing")
+    check_personal(task.personal, parameters, device)
+    if task.control_clip:
+        memory_of(device)
+
+
+def check_personal(names: tuple[str, ...], parameters: Parameters, device: Device) -> None:
+    """Refuse personal parameters that the network does not have, or that the device could not keep.
+
+    Raises:
+        PlanRefused: Says which.
+    """
+    if not set(names) < set(parameters):
+        raise PlanRefused("personal parameters that the model does not have, or all that it has")
+    if names:
+        memory_of(device)
+
+
+def memory_of(device: Device) -> Memory:
+    """What a device keeps between rounds.
+
+    Raises:
+        PlanRefused: It keeps nothing.
+    """
+    if device.memory is None:
+        raise PlanRefused("the plan asks this device to keep something between rounds, and it keeps nothing")
+    return device.memory
 
 
 @dataclass(frozen=True)
@@ -82,7 +138,11 @@ def begin(task: Train, plan: Plan, parameters: Parameters, device: Device) -> St
         parameters: As they were sent.
         device: Who trains.
     """
-    del task, plan, device
+    if task.control_clip:
+        model, control = scaffold.parted(parameters)
+        return Start(model, scaffold.correction(control, memory_of(device), plan.round))
+    if task.personal:
+        return Start(personal.own(task.personal, parameters, memory_of(device), plan.round))
     return Start(parameters)
 
 
@@ -109,10 +169,18 @@ def finish(  # noqa: PLR0913, PLR0917 - all that there is after training
         start: What it began with.
         trained: What came of it.
     """
-    del plan, start
-    layout = layout_of(parameters)
-    change = layout.flatten(trained.parameters) - layout.flatten(parameters)
-    return row(task, change, trained.loss, len(device.data.train))
+    before, after = shared(task, start.parameters), shared(task, trained.parameters)
+    layout, examples = layout_of(before), len(device.data.train)
+    change = layout.flatten(after) - layout.flatten(before)
+    found = row(task, change, trained.loss, examples)
+    if task.personal:
+        personal.keep(task.personal, trained.parameters, memory_of(device), plan.round)
+    if task.control_clip:
+        control = scaffold.parted(parameters)[1]
+        changed = scaffold.change(task, control, change, scaffold.steps(task, examples))
+        scaffold.keep(memory_of(device), plan.round, changed, control)
+        found[scaffold.PART] = changed[None]
+    return found
 
 
 def is_plain(task: Train) -> bool:
@@ -120,8 +188,7 @@ def is_plain(task: Train) -> bool:
 
     `weighed` then is `finish` for many devices.
     """
-    del task
-    return True
+    return not (task.control_clip or task.personal)
 
 
 def row(task: Train, change: NDArray[np.float64], loss: float, examples: int) -> Vectors:
@@ -153,7 +220,11 @@ def weighed(
         "update": weights * clip(changes, task.update_clip),
         "loss": weights * np.minimum(losses, LOSS_CLIP)[:, None],
     }
-    return vectors if task.weighting == "devices" else vectors | {"weight": weights}
+    if task.weighting == "examples":
+        vectors["weight"] = weights
+    if task.within:
+        vectors[adaptive.PART] = adaptive.bits(task, changes)
+    return vectors
 
 
 def weight_of(examples: int, task: Train) -> float:
@@ -179,5 +250,5 @@ def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> Tr
             "no device contributed anything: none has an example, or training failed on all",
             hint="the devices' own logs say which; lower training.learning_rate if it diverged",
         )
-    update = layout_of(parameters).unflatten(sums["update"] / weight)
+    update = layout_of(shared(task, parameters)).unflatten(sums["update"] / weight)
     return TrainSum(update, max(float(sums["loss"][0]), 0.0) / weight, devices)

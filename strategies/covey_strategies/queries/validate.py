@@ -15,6 +15,7 @@ from covey.encode import Shape, Vectors
 from covey.plan import Plan, Unit, Validate
 from covey_models.evaluation import evaluate
 from covey_models.training import load
+from covey_strategies.queries import personal
 from covey_strategies.queries.device import Device, scaled_inputs
 
 LOSS_CLIP = 20.0  # nats per example
@@ -56,6 +57,8 @@ def shapes(task: Validate, classes: int, unit: Unit) -> dict[str, Shape]:
 
 def rows(task: Validate, plan: Plan, parameters: Parameters, device: Device) -> Vectors:
     """Device half: confusion counts and loss over the held-out examples, of each or of all together."""
+    if task.personal and device.memory is not None:  # what this round's training left counts
+        parameters = personal.own(task.personal, parameters, device.memory, plan.round + 1)
     load(device.network, parameters)
     held_out, classes = device.data.held_out, device.model.classes
     if plan.unit == "example":

@@ -11,7 +11,7 @@ from covey.identity import Roster
 from covey.plan import Gradient, Noise, Plan, PolicyReference, Statistics, Suite, Task, Train, Validate
 from covey.policy.checking import kind_of, refusals, roster_refusals
 from covey.policy.reading import parse
-from covey.policy.terms import Policy
+from covey.policy.terms import OPTIONS, Policy
 from policy_texts import policy_text
 from secagg_fleet import make_plan
 
@@ -80,6 +80,28 @@ def test_a_plan_that_names_no_policy_or_another_is_refused() -> None:
     ]
     newer = PolicyReference(sha256=SHA, serial=2)
     assert reasons(asked(policy=newer)) == ["the plan appeals to a policy of serial 2, the device's has 1"]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "option"),
+    [
+        (msgspec.structs.replace(TRAIN, control_clip=0.1), "train", "control-variates"),
+        (msgspec.structs.replace(TRAIN, personal=("head",)), "train", "personal-parameters"),
+        (msgspec.structs.replace(TRAIN, within=True), "train", "clip-indicator"),
+        (Validate(100, ("head",)), "validate", "personal-parameters"),
+    ],
+)
+def test_what_is_asked_beside_is_refused_unless_the_policy_names_it(
+    task: Task, kind: str, option: str
+) -> None:
+    plan = asked(task=task, noise=msgspec.structs.replace(NOISE, variance=64 * NORM**2))
+    for allowed in ([], [each for each in OPTIONS if each != option]):
+        policy = under(**{f"queries__{kind}__options": allowed})
+        named = ", ".join(allowed) or "nothing"
+        assert reasons(plan, policy) == [
+            f"the plan asks for {option} beside {kind}, the policy allows {named}"
+        ]
+    assert reasons(plan, under(**{f"queries__{kind}__options": list(OPTIONS)})) == []
 
 
 def test_answers_without_masks_are_refused() -> None:

@@ -110,6 +110,14 @@ def test_fewer_signatures_needed_is_weaker() -> None:
     assert found({"signatures": 2}, {}) == [("weaker", "signatures")]
 
 
+def test_one_more_option_is_weaker() -> None:
+    new = {"queries__train__options": ["clip-indicator"]}
+    assert found({}, new) == [("weaker", "queries.train.options")]
+    assert found(new, {}) == [("stronger", "queries.train.options")]
+    (told,) = differences(read(), read(**new))
+    assert told.words == "train may now ask for clip-indicator"
+
+
 def test_more_coins_are_weaker() -> None:
     old = {"budget__unit": "example", "queries__train__sampling_rate": "0.1"}
     assert found(old, old | {"queries__train__sampling_rate": "0.2"}) == [

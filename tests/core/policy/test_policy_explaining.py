@@ -59,6 +59,20 @@ def test_it_says_that_nothing_limits_the_pace() -> None:
     assert "in its whole life; nothing limits how fast they are asked for." in text
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("control-variates", "one more list as long as the update"),
+        ("personal-parameters", "keeps some of the model's numbers for itself"),
+        ("clip-indicator", "whether the update was shorter"),
+    ],
+)
+def test_it_says_what_is_asked_beside(option: str, words: str) -> None:
+    title = "What devices may be asked"
+    assert words in told(title, queries__train__options=[option])
+    assert words not in told(title)
+
+
 def test_it_says_what_a_coin_is() -> None:
     text = told("What devices may be asked", budget__unit="example", queries__train__sampling_rate="0.1")
     assert "with a chance of at most 0.1, by a coin that the device tosses in secret" in text

@@ -64,6 +64,7 @@ def test_a_good_policy_gets_no_more_than_a_note() -> None:
         ({"queries__train__answers": 61}, "warning", "queries.train.answers"),
         ({"queries__train__rate_limit": "none"}, "warning", "queries.train.rate_limit"),
         ({"queries": {}}, "warning", "queries"),
+        ({"queries__validate__options": ["clip-indicator"]}, "warning", "queries.validate.options"),
     ],
 )
 def test_a_remark_names_its_key(changes: dict[str, Any], severity: str, key: str) -> None:

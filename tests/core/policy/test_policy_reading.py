@@ -167,6 +167,8 @@ def test_a_decimal_has_one_plain_form(value: str) -> None:
         ("ledger__witnesses", [vkey(ORIGIN, LOG, 4)], "one key twice"),
         ("ledger__witnesses", [vkey("a", WITNESS, 4), vkey("b", WITNESS, 4)], "one key twice"),
         ("ledger__cosignatures", 2, "2 of 1 witnesses"),
+        ("queries__train__options", ["clip-bit"], 'expected "control-variates"'),
+        ("queries__train__options", ["clip-indicator"] * 2, "one option twice"),
         ("extra", 1, "unknown key"),
     ],
 )
