@@ -15,6 +15,7 @@ from covey_io import durable
 from covey_models.card import CardFacts, Measured, card
 from covey_models.evaluation import evaluate
 from covey_models.golden import golden
+from covey_models.model import Model
 from covey_models.runtime import predictor
 from covey_server.candidate import Candidate
 from covey_server.release import Keys, signed_package
@@ -89,7 +90,7 @@ def _card_facts(world: World, measured: Mapping[Variant, Measured], calibration:
         licence=model.licence,
         task="classification",
         architecture=model.source,
-        parameters=parameters_count(world),
+        parameters=parameters_count(model),
         input_shape=model.input_shape,
         input_units=model.input_units,
         labels=model.labels,
@@ -111,6 +112,6 @@ def _card_facts(world: World, measured: Mapping[Variant, Measured], calibration:
     )
 
 
-def parameters_count(world: World) -> int:
+def parameters_count(model: Model) -> int:
     """How many numbers are trained."""
-    return sum(weight.numel() for weight in world.model.build().parameters())
+    return sum(weight.numel() for weight in model.build().parameters())

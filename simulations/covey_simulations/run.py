@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ from covey.metrics import accuracy
 from covey.package.verify import Package
 from covey_io import durable
 from covey_server import summary
+from covey_server.algorithms import has_no_package
 from covey_server.candidate import candidate, trained_of
 from covey_server.coordinator import Coordinator, Enough, Federated, RoundEnded
 from covey_server.ledger_writer import LedgerWriter
@@ -43,6 +44,7 @@ from covey_server.summary import Summary, privacy_of
 from covey_simulations.availability.run import clock_of, clocked, columns_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.engines.choosing import engine_for, running
+from covey_simulations.engines.settings import Stages
 from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package, pooled_inputs
 from covey_simulations.report import stored
@@ -50,8 +52,6 @@ from covey_simulations.report.facts import Beside
 from covey_simulations.reporting import Outcome, report_facts
 from covey_simulations.world import Scenario, World, populate
 
-Stages = Literal["all", "training"]
-"""How far a run goes: to a package and a report, or to its last validation."""
 VALIDATION = "validation.json"
 
 
@@ -119,7 +119,7 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
     progress: Progress,
     beside: Beside | None = None,
     *,
-    stages: Stages = "all",
+    stages: Stages | None = None,
     enough: Enough | None = None,
 ) -> Summary:
     """Run, or go on with, a simulation whose folder the caller holds.
@@ -129,7 +129,7 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
         folder: Where.
         progress: Told how it goes on.
         beside: A finished run, to compare with in the report.
-        stages: How far it goes.
+        stages: How far it goes; None for what its configuration says.
         enough: Ends training before its last round.
 
     Raises:
@@ -145,7 +145,9 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
         running(engine, world.fleet, scenario.file.simulation) as grid,
     ):
         coordinator = _coordinator(world, clocked(world, grid, progress.note), ledger, progress, enough)
-        if stages == "training":
+        if why := has_no_package(scenario.file):
+            progress.note(f"it ends with its training: {why}")
+        if why or (stages or scenario.file.simulation.stages) == "training":
             return _training(world, coordinator, progress)
         return _stages(world, coordinator, progress, beside)
 
@@ -193,8 +195,8 @@ def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: 
         outcome = Outcome(
             federated, preprocessing, central, offered, installed, path, variants, watch.seconds
         )
-        stored.write(report_facts(world, outcome, beside), folder.path)
-    found = _completed(_summary(world, federated, watch), outcome)
+        stored.write(report_facts(world.scenario, folder, outcome, beside), folder.path)
+    found = _completed(_summary(world, federated, watch), outcome, installed, path)
     summary.write(found, folder.path / "summary.json")
     return found
 

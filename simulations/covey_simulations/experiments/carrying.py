@@ -1,9 +1,13 @@
 """One run of a sweep, carried out in this process."""
 
+import hashlib
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from covey.errors import CoveyError
 from covey_io import settings
@@ -11,6 +15,7 @@ from covey_models.model import Model
 from covey_server.run_folder import RunFolder, is_finished
 from covey_server.sum_rows import Row
 from covey_simulations import runs
+from covey_simulations.data.devices import LazyDevices
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.experiments import resources, trackers
 from covey_simulations.experiments.jobs import Began, Ended, Failed, Job, Tell
@@ -27,6 +32,16 @@ class Given:
 
     data: FederatedData | None = None
     model: Model | None = None
+
+    def digests(self) -> dict[str, str]:
+        """What tells other objects apart from these; a sweep's runs are named after it."""
+        found = {}
+        if self.data is not None:
+            found["data"] = _digest_of_data(self.data)
+        if self.model is not None:
+            network = f"{self.model.name} {self.model.labels} {self.model.build()}"
+            found["model"] = hashlib.sha256(network.encode()).hexdigest()
+        return found
 
 
 READ = Given()
@@ -65,6 +80,17 @@ def _run(job: Job, tell: Tell, given: Given) -> None:
             )
             for tracker in tracking:
                 tracker.finished(found)
+
+
+def _digest_of_data(data: FederatedData) -> str:
+    """Over all arrays of devices that hold them; over some of those that make them when they are asked."""
+    digest = hashlib.sha256(f"{data.name} {data.labels} {len(data.devices)}".encode())
+    names = list(islice(data.devices, 10)) if isinstance(data.devices, LazyDevices) else data.devices
+    for name in names:
+        local = data.devices[name]
+        for part in (local.train, local.held_out):
+            digest.update(np.ascontiguousarray(part.x).tobytes() + np.ascontiguousarray(part.y).tobytes())
+    return digest.hexdigest()
 
 
 def _has_begun(path: Path) -> bool:

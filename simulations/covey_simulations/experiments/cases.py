@@ -69,7 +69,7 @@ def cases_of(file: SweepFile) -> list[Case]:
     grid = _lists(file.grid)
     named = [_named(case) for case in file.cases] or [("", {})]
     found = [
-        Case(_label(file.name, name, changes, point), changes | point)
+        Case(_label(file.name, name, changes, _varied(point, grid)), changes | point)
         for name, changes in named
         for point in _points(grid)
     ]
@@ -130,6 +130,11 @@ def _lists(grid: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _points(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for values in product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
+
+
+def _varied(point: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Without what is the same at every point."""
+    return {key: value for key, value in point.items() if len(grid[key]) > 1}
 
 
 def _named(case: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from covey_simulations.engines.settings import Stages
 from covey_simulations.experiments.sweep_file import StopSettings
-from covey_simulations.run import Stages
 from covey_simulations.settings import SimulationFile
 
 

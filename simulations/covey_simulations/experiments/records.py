@@ -113,11 +113,23 @@ def row_of(record: Record, target: float | None) -> dict[str, Any]:
         "delta": told.privacy.delta,
         "unit": told.privacy.unit,
         "bytes_per_device": record.sent,
+        **_clock(told),
         "seconds": taken.seconds or told.seconds,
         "cpu_seconds": taken.cpu_seconds or None,
         "peak_memory_mb": taken.peak_memory_mb or None,
         "model_sha256": told.model_sha256,
         **{f"version_{name}": record.versions.get(name) for name in VERSIONS},
+    }
+
+
+def _clock(told: Summary) -> dict[str, float | None]:
+    """What a run took on its virtual clock; modelled, not measured."""
+    if told.clock is None:
+        return {"simulated_hours": None, "joules_per_device": None, "joules_in_all": None}
+    return {
+        "simulated_hours": told.clock.hours,
+        "joules_per_device": told.clock.joules.mean,
+        "joules_in_all": told.clock.joules_in_all,
     }
 
 

@@ -9,7 +9,7 @@ import msgspec
 from covey.errors import ConfigError
 from covey_io import settings
 from covey_server.settings import Count, NotNegative, RunName
-from covey_simulations.run import Stages
+from covey_simulations.engines.settings import Stages
 
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Order = Literal["cases", "seeds"]

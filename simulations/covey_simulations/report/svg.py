@@ -22,6 +22,12 @@ BLUE: Final = "#0a0004"
 ORANGE: Final = "#0a0005"
 BAND: Final = "#0a0006"
 PAPER: Final = "#0a0007"
+GREEN: Final = "#0a0008"
+PURPLE: Final = "#0a0009"
+PINK: Final = "#0a0010"
+OLIVE: Final = "#0a0011"
+TEAL: Final = "#0a0012"
+BROWN: Final = "#0a0013"
 VARIABLES: Final = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -30,6 +36,12 @@ VARIABLES: Final = {
     ORANGE: "var(--orange)",
     BAND: "var(--band)",
     PAPER: "var(--paper)",
+    GREEN: "var(--green)",
+    PURPLE: "var(--purple)",
+    PINK: "var(--pink)",
+    OLIVE: "var(--olive)",
+    TEAL: "var(--teal)",
+    BROWN: "var(--brown)",
 }
 FONT_SIZE: Final = 12.5
 STYLE: Final = {
@@ -159,4 +171,4 @@ def _attribute(key: str, value: str, prefix: str) -> str:
 def _styled(style: str) -> str:
     """A style attribute in the page's colours and the page's font."""
     kept = [rule.strip() for rule in style.split(";") if not rule.strip().startswith("font-family")]
-    return re.sub(r"#0a000\d", lambda found: VARIABLES[found[0]], "; ".join(rule for rule in kept if rule))
+    return re.sub(r"#0a00\d\d", lambda found: VARIABLES[found[0]], "; ".join(rule for rule in kept if rule))
