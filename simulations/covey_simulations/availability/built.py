@@ -87,6 +87,7 @@ def clockwork(subject: Subject, folder: RunFolder, tell: Callable[[str], None]) 
         usage=used,
         hours=hours if rows else used.latest,
         tell=tell,
+        waited=0.0 if rows else used.waited,
     )
 
 

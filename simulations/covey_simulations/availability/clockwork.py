@@ -17,7 +17,7 @@ from covey_simulations.availability.flops import later_stages
 from covey_simulations.availability.keyed import Flags, Nodes, uniform
 from covey_simulations.availability.tiers import ROUND_TRIP
 from covey_simulations.availability.traces import HOUR
-from covey_simulations.availability.usage import Usage
+from covey_simulations.availability.usage import DIGITS, Usage
 from covey_simulations.availability.work import Attempts, Availability, Work
 
 LOOKED_AT: Final = 20_000
@@ -26,8 +26,6 @@ STEP: Final = 0.25
 """Hours after which a run that waits for devices looks again."""
 PATIENCE: Final = 7 * 24
 """Hours that it waits at most: whatever goes by days and weeks has come round."""
-DIGITS: Final = 6
-"""Of hours on the clock: about 4 ms. A run that is gone on with reads the same time as it would have had."""
 
 Weigh = Callable[[Plan, Parameters, Nodes], Work]
 
@@ -79,6 +77,7 @@ class Clockwork:
         usage: What everyone has spent.
         hours: Since the run began.
         tell: Is told when the run has to wait for devices.
+        waited: Hours since the last round's row in which too few devices were online.
         online: Devices online when the last cohort was drawn, of a large fleet about.
     """
 
@@ -88,10 +87,11 @@ class Clockwork:
     usage: Usage
     hours: float = 0.0
     tell: Callable[[str], None] = lambda _: None
+    waited: float = 0.0
     online: int = 0
     _sum: tuple[int, float] = (0, 0.0)
     _row: dict[str, float] = field(default_factory=dict)
-    _waited: float = 0.0
+    _unlined: float = 0.0
 
     @property
     def at(self) -> float:
@@ -123,7 +123,7 @@ class Clockwork:
             self.hours = round(self.hours + STEP, DIGITS)
         waited = self.hours - began
         if waited:
-            self._waited += waited
+            self.waited, self._unlined = self.waited + waited, self._unlined + waited
             self.tell(
                 f"waited {waited:g} simulated hours for {self.rules.enough} devices to be online: "
                 f"until then at most {most} were"
@@ -165,14 +165,14 @@ class Clockwork:
         self.usage.add(
             usage.line(
                 named=(plan.round, plans.kind(plan), plan.sum, plan.cohort_number),
-                began=began,
-                ended=round(began + stage.seconds / HOUR, DIGITS),
+                times=(self._unlined, began, round(began + stage.seconds / HOUR, DIGITS)),
                 nodes=nodes,
                 answered=counted,
                 joules=joules,
                 moved=moved,
             )
         )
+        self._unlined = 0.0
         if plan.round >= self.rules.last:  # perhaps nobody asks for a round's columns after it
             self.usage.write()
         self._note(plan, int(counted.sum()))
@@ -190,8 +190,8 @@ class Clockwork:
         """What a round's row says of the clock; writes down what was spent."""
         self.usage.write()
         self.advance(self.rules.pause)
-        row = {"hours": self.hours, **self._row, "waited": round(self._waited, DIGITS)}
-        self._waited = 0.0
+        row = {"hours": self.hours, **self._row, "waited": round(self.waited, DIGITS)}
+        self.waited = 0.0
         return row
 
     def _lost_later(

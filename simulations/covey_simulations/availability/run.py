@@ -44,7 +44,7 @@ def clock_of(folder: RunFolder) -> VirtualClock | None:
     joules, moved = ([getattr(each, key) for each in used.by_node.values()] for key in ("joules", "bytes"))
     return VirtualClock(
         hours=used.latest,
-        waited=round(sum(row["waited"] for row in folder.rows()), 6),
+        waited=used.waited,
         devices=len(used.by_node),
         asked=sum(each.asked for each in used.by_node.values()),
         answered=sum(each.answered for each in used.by_node.values()),
