@@ -46,7 +46,6 @@ import simulation_environments as environments
 import simulation_growth as growth
 import simulation_lines as lines
 from simulation_contestants import Contestant
-from simulation_data import prepare
 from simulation_measuring import Failed, measure, scratch
 from simulation_peers import workload as workloads
 
@@ -77,6 +76,8 @@ def _measured(
     asked: Iterable[workloads.Workload], wanted: Sequence[Contestant], arguments: argparse.Namespace
 ) -> int:
     """Measure, and say who failed."""
+    from simulation_data import prepare  # noqa: PLC0415 - torch, which asking for help does not owe
+
     here = contestants.present(wanted, arguments.environments)
     found, failed = list[dict[str, Any]](), 0
     for workload in asked:

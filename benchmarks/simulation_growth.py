@@ -3,13 +3,13 @@
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from simulation_lines import Line
 from simulation_peers import workload
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FLEETS = (1_000, 10_000)
 COHORTS = (10, 100, 1_000, 10_000)
@@ -73,6 +73,9 @@ def table(lines: Iterable[Line]) -> str:
 
 def plot(lines: Iterable[Line]) -> str:
     """SVG, two columns: by fleet and by cohort."""
+    import matplotlib as mpl  # noqa: PLC0415 - a second or two, which measuring does not owe
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
     lines = [each for each in lines if each["workload"] in {"fleet", "cohort"}]
     names = list(dict.fromkeys(_name(each) for each in lines))
     with mpl.rc_context(STYLE):
@@ -98,12 +101,12 @@ def _name(each: Line) -> str:
     return f"{each['peer']}, {each['engine']}"
 
 
-def _draw(axes: Axes, found: Sequence[tuple[float, float]], name: str, colour: str, mark: str) -> None:
+def _draw(axes: "Axes", found: Sequence[tuple[float, float]], name: str, colour: str, mark: str) -> None:
     x, y = zip(*found, strict=True) if found else ((), ())
     axes.plot(x, y, f"-{mark}", color=colour, markersize=5, linewidth=1.8, label=name)
 
 
-def _style(axes: Axes) -> None:
+def _style(axes: "Axes") -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(color=INK, alpha=0.3, linewidth=0.6)

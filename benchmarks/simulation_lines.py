@@ -101,27 +101,31 @@ def _key(each: Line) -> tuple[Any, ...]:
 
 
 def table(lines: Iterable[Line]) -> str:
-    """Markdown: a row for each engine, its CPU time in each workload, and what it takes besides."""
+    """Markdown: a row for each engine, its CPU time in each workload, and what it takes besides.
+
+    CPU time is the median, with the least and the most. What is read off the clock is the best of the
+    repeats: the rest is the machine's other work.
+    """
     lines = list(lines)
     workloads = list(dict.fromkeys(each["workload"] for each in lines))
     rows: dict[tuple[str, str], dict[str, Line]] = {}
     for each in lines:
         rows.setdefault((each["peer"], each["engine"]), {})[each["workload"]] = each
-    head = ["", *workloads, "updates/s", "peak MB", "first round, s", "accuracy"]
-    text = [_row(head), _row(["---"] * len(head))]
-    text += [
-        _row(
-            [
-                f"{peer}, {engine}",
-                *(_cpu(found.get(name)) for name in workloads),
-                *(
-                    " / ".join(_number(found, name, figure) for name in workloads)
-                    for figure in ("updates_per_s", "peak_rss_mb", "first_round_s", "accuracy")
-                ),
-            ]
-        )
-        for (peer, engine), found in rows.items()
+    names = " / ".join(workloads)
+    head = [
+        "CPU ms an update",
+        *workloads,
+        *(f"{title}, {names}" for title in ("updates/s", "peak MB", "first round, s", "accuracy")),
     ]
+    text = [_row(head), _row(["---"] * len(head))]
+    for (peer, engine), found in rows.items():
+        cells = [_cells(found, workloads, figure) for figure in ("peak_rss_mb", "accuracy")]
+        fastest, soonest = (
+            _best(found, workloads, "updates_per_s", -1),
+            _best(found, workloads, "first_round_s", 0),
+        )
+        times = [_cpu(found.get(name)) for name in workloads]
+        text.append(_row([f"{peer}, {engine}", *times, fastest, cells[0], soonest, cells[1]]))
     return "\n".join(text)
 
 
@@ -130,15 +134,26 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cpu(found: Line | None) -> str:
-    """Median, and least to most where there are several."""
     if found is None:
         return NONE
-    middle, ends = found["cpu_ms_per_update"], found["spread"].get("cpu_ms_per_update")
-    return f"{middle:.3g}" + (f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else "")
+    ends = found["spread"].get("cpu_ms_per_update")
+    beside = f" ({_short(ends[0])} to {_short(ends[1])})" if ends else ""
+    return _short(found["cpu_ms_per_update"]) + beside
 
 
-def _number(found: Mapping[str, Line], workload: str, figure: str) -> str:
-    if workload not in found:
-        return NONE
-    value: float = found[workload][figure]
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+def _cells(found: Mapping[str, Line], workloads: Sequence[str], figure: str) -> str:
+    return " / ".join(_short(found[name][figure]) if name in found else NONE for name in workloads)
+
+
+def _best(found: Mapping[str, Line], workloads: Sequence[str], figure: str, end: int) -> str:
+    """The least (end 0) or the most (end -1) of the repeats."""
+    values = [
+        _short(found[name]["spread"].get(figure, [found[name][figure]])[end]) if name in found else NONE
+        for name in workloads
+    ]
+    return " / ".join(values)
+
+
+def _short(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")  # noqa: PLR2004 - three digits

@@ -1,8 +1,8 @@
 """Covey's own engines: a federation as `covey simulate` runs it, ended after its last round.
 
 Every round's ledger entries and checkpoint are written, as always; packaging and report come after the rounds
-and are not run. With noise the sum is the one that a fleet would open: each device adds its part of it (Skellam,
-on integers).
+and are not run. With noise the sum is the one that a fleet would open: each device adds its part of it, in
+integers (Skellam).
 """
 
 import os
@@ -91,7 +91,7 @@ def federation(asked: workload.Workload, rounds: int, engine: str) -> Simulation
             "devices_per_round": asked.cohort,
             "validate_every": rounds + 1,
             "standardise": False,
-            "weighting": "uniform" if asked.clip else "examples",
+            "weighting": "devices" if asked.clip else "examples",
             "update_clip": asked.clip or 100.0,
         },
         "privacy": {"masks": "elided", "noise": False},
