@@ -26,7 +26,7 @@ GROUP = "covey.commands"
 SUMMARIES: Mapping[str, str] = {
     "demo": "Train twenty simulated devices and install the signed model.",
     "simulate": "Run the federation that a TOML file describes, on this machine.",
-    "sweep": "Run a federation in many variants and with many seeds, several at once.",
+    "sweep": "Run a federation in many variants and with many seeds.",
     "compare": "Compare runs or sweeps: means, intervals, differences, curves.",
     "report": "Draw the report of a finished run again, or the page of a sweep.",
     "plan": "Plan a private run: noise, minimum, bytes, and what is promised.",
