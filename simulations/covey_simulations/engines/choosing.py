@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 from covey.errors import InputError
 from covey_models.cohort.programs import Chosen, choose
 from covey_models.model import Model
+from covey_server.algorithms import is_stateful
 from covey_simulations.engines import processes
 from covey_simulations.engines.allocation import keep_freed_memory
 from covey_simulations.engines.grid import EngineGrid
@@ -54,6 +55,12 @@ def engine_for(file: SimulationFile, protection: Protection, model: Model) -> En
         InputError: One is asked for that cannot work this run out.
     """
     wanted = file.simulation.engine
+    if wanted == "ray" and file.simulation.ray_address and is_stateful(file):
+        raise InputError(
+            f'strategy.name: with "{file.strategy.name}" devices keep files in the run\'s folder, which other'
+            " machines do not see",
+            hint='leave out simulation.ray_address, or set simulation.engine = "processes"',
+        )
     if protection.masks == "on":
         if wanted not in {"auto", "serial"}:
             raise InputError(
@@ -80,6 +87,12 @@ def running(engine: Engine, fleet: Fleet, settings: EngineSettings) -> Iterator[
     summing = Summing(fleet.crowd, engine.chosen, settings.memory_mb << 20)
     if engine.name == "batched":
         yield EngineGrid(fleet.app(), fleet.crowd.nodes, summing)
+        return
+    if engine.name == "ray":
+        from covey_simulations.engines import ray  # noqa: PLC0415 - optional
+
+        with ray.started(summing, settings.workers, settings.ray_address) as totals:
+            yield EngineGrid(fleet.app(), fleet.crowd.nodes, totals, totals.run_id)
         return
     with processes.started(summing, engine.workers) as totals:
         yield EngineGrid(fleet.app(), fleet.crowd.nodes, totals)

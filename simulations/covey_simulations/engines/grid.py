@@ -27,10 +27,11 @@ class EngineGrid(InProcessGrid):
         client_app: Answers messages; see `InProcessGrid`.
         nodes: Node ids.
         totals: Works out sums.
+        run_id: As for `InProcessGrid`.
     """
 
-    def __init__(self, client_app: ClientApp, nodes: Sequence[int], totals: Totals) -> None:
-        super().__init__(client_app, nodes)
+    def __init__(self, client_app: ClientApp, nodes: Sequence[int], totals: Totals, run_id: int = 1) -> None:
+        super().__init__(client_app, nodes, run_id)
         self._totals = totals
 
     def sum_at_once(self, plan: Plan, parameters: Parameters, cohort: Sequence[int]) -> Summed:
