@@ -13,6 +13,10 @@ Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed of everything random; replaces the file's.")
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder for runs.", file_okay=False)]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option("--log-to", metavar="KIND:WHERE", help="Also to tensorboard:DIR or mlflow:URI; repeat."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the file; repeat for more."),
@@ -80,6 +84,7 @@ def simulate(  # noqa: PLR0913 - options of a command
         Path | None,
         typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped: its folder."),
     ] = None,
+    log_to: LogTo = None,
     runs: Runs = Path("runs"),
 ) -> None:
     """Run the federation that a TOML file describes, with simulated devices, on this machine.
@@ -109,4 +114,4 @@ def simulate(  # noqa: PLR0913 - options of a command
         job = terminal.begun(file, changes, runs)
     else:
         raise InputError("which federation?", hint="covey simulate FILE.toml, or --resume runs/NAME")
-    terminal.close(job, beside)
+    terminal.close(job, beside, tuple(log_to or ()))

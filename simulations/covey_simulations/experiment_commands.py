@@ -5,13 +5,8 @@ from typing import Annotated
 
 import typer
 
-from covey_simulations.commands import Runs, Set
+from covey_simulations.commands import LogTo, Runs, Set
 from covey_simulations.preparing import prepare
-
-LogTo = Annotated[
-    list[str] | None,
-    typer.Option("--log-to", metavar="KIND:WHERE", help="Also to tensorboard:DIR or mlflow:URI; repeatable."),
-]
 
 
 def sweep(  # noqa: PLR0913 - options of a command

@@ -14,6 +14,8 @@ from covey_server.summary import Summary
 from covey_simulations import beside as besides
 from covey_simulations import runs as folders
 from covey_simulations.closing import closing_lines
+from covey_simulations.experiments import trackers
+from covey_simulations.experiments.watching import Several
 from covey_simulations.progress import progress
 from covey_simulations.report.facts import Beside
 from covey_simulations.run import simulate
@@ -62,25 +64,30 @@ def resumed(path: Path, changes: Sequence[str]) -> Job:
     return Job(parsed, folder.path, resuming=True)
 
 
-def close(job: Job, beside: Path | None) -> None:
+def close(job: Job, beside: Path | None, log_to: Sequence[str] = ()) -> None:
     """Carry out a job of its own, and say what it came to.
 
     Args:
         job: What is asked.
         beside: Folder of a finished run to compare with.
+        log_to: Where rounds are written besides; see `covey_simulations.experiments.trackers`.
 
     Raises:
         CoveyError: What went wrong, and the next step.
     """
+    trackers.check(log_to)
     console = Console()
     compared = None if beside is None else besides.read(beside)
     option = "" if beside is None else f" --beside {shlex.quote(str(beside))}"
+    option += "".join(f" --log-to {shlex.quote(place)}" for place in log_to)
     again = f"covey simulate --resume {shlex.quote(str(job.path))}{option}"
-    found = carry_out(job, console, compared, again)
+    found = carry_out(job, console, compared, again, log_to)
     say(console, *closing_lines(found, RunFolder(job.path), compared))
 
 
-def carry_out(job: Job, console: Console, beside: Beside | None, again: str) -> Summary:
+def carry_out(
+    job: Job, console: Console, beside: Beside | None, again: str, log_to: Sequence[str] = ()
+) -> Summary:
     """Hold the run's name, read everything that can be wrong, and only then touch what is on disk.
 
     Args:
@@ -88,6 +95,7 @@ def carry_out(job: Job, console: Console, beside: Beside | None, again: str) -> 
         console: Where progress is shown.
         beside: A finished run to compare with.
         again: The command that goes on with it, for when it is stopped.
+        log_to: Where rounds are written besides.
 
     Raises:
         CoveyError: What went wrong, and the next step.
@@ -99,7 +107,11 @@ def carry_out(job: Job, console: Console, beside: Beside | None, again: str) -> 
             scenario = read(job.file)
             folder = RunFolder.open(job.path) if job.resuming else _started(job, console)
             began = True
-            return simulate(scenario, folder, display, beside)
+            with trackers.opened(log_to, job.file, folder) as tracking:
+                found = simulate(scenario, folder, Several([display, *tracking]), beside)
+                for tracker in tracking:
+                    tracker.finished(found)
+            return found
     except KeyboardInterrupt:
         raise Stopped("stopped", hint=again if began else "nothing was written") from None
 

@@ -43,12 +43,16 @@ Opener = Callable[[str, SimulationFile, RunFolder], Tracker]
 def check(places: Sequence[str]) -> None:
     """Refuse places that cannot be written to for want of a library, before anything is run.
 
+    Several processes that made one store at once would be in each other's way, so MLflow's is made here.
+
     Raises:
         InputError: Names the library and the pip command.
     """
     for place in places:
-        _, module, _ = _parsed(place)
+        opener, module, where = _parsed(place)
         _imported(module)
+        if opener is MlFlow:
+            _experiment(_client(where))
 
 
 @contextmanager
@@ -115,7 +119,7 @@ class MlFlow(Silent):
     """
 
     def __init__(self, where: str, file: SimulationFile, folder: RunFolder) -> None:
-        self._client = _imported("mlflow.tracking").MlflowClient(tracking_uri=where)
+        self._client = _client(where)
         self._run = self._begun(folder.run) or self._begin(file, folder.run)
         self._status = "KILLED"
 
@@ -135,22 +139,17 @@ class MlFlow(Silent):
         self._client.set_terminated(self._run, self._status)
 
     def _begun(self, run: str) -> str | None:
-        found = self._client.search_runs([self._experiment()], f"tags.`{RUN_TAG}` = '{run}'")
+        found = self._client.search_runs([_experiment(self._client)], f"tags.`{RUN_TAG}` = '{run}'")
         return found[0].info.run_id if found else None
 
     def _begin(self, file: SimulationFile, run: str) -> str:
         entities = _imported("mlflow.entities")
         made: str = self._client.create_run(
-            self._experiment(), run_name=file.name, tags={RUN_TAG: run}
+            _experiment(self._client), run_name=file.name, tags={RUN_TAG: run}
         ).info.run_id
         known = [entities.Param(key, str(value)) for key, value in _parameters(file).items()]
         for start in range(0, len(known), _MOST_PARAMETERS):
             self._client.log_batch(made, params=known[start : start + _MOST_PARAMETERS])
-        return made
-
-    def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        made: str = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
         return made
 
 
@@ -168,6 +167,17 @@ def _parsed(place: str) -> tuple[Opener, str, str]:
             hint="tensorboard:DIR, or mlflow:URI as mlflow:sqlite:///mlflow.db",
         )
     return *_KINDS[kind], where
+
+
+def _client(where: str) -> Any:
+    return _imported("mlflow.tracking").MlflowClient(tracking_uri=where)
+
+
+def _experiment(client: Any) -> str:
+    """Its identifier; made where it is not there."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    made: str = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+    return made
 
 
 def _imported(module: str) -> Any:
