@@ -107,6 +107,11 @@ def private(
 def asked(strategy: Private, server_round: int = 1, model: Parameters = START) -> Question:
     """What a strategy asks them."""
     strategy.configure_train(server_round, to_record(model), ConfigRecord(), grid(devices()))
+    return open_question(strategy)
+
+
+def open_question(strategy: Private) -> Question:
+    """What a strategy has asked and not yet summed."""
     question = strategy._question
     assert question is not None
     return question

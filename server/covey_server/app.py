@@ -33,7 +33,7 @@ from covey_models.card import CardFacts, card
 from covey_models.golden import golden
 from covey_models.model import Model
 from covey_models.registry import find
-from covey_server import summary
+from covey_server import algorithms, summary
 from covey_server.asking_health import ask_health, keep
 from covey_server.candidate import Candidate, candidate, trained_of
 from covey_server.coordinator import Coordinator, Federated, RoundEnded
@@ -162,10 +162,11 @@ def protection_of(file: FederationFile, context: Context, model: Model | None = 
         model: What is trained; None for the one of the zoo that the file names.
 
     Raises:
-        ConfigError: How much noise is not said, masks are elided, which only a simulation may do, or cohorts
-            could become too small for masks.
+        ConfigError: How much noise is not said, cohorts could become too small for masks, or masks are elided
+            or something else is asked for that only a simulation may do.
         InputError: No such model, no operator's key, or no noise is enough.
     """
+    algorithms.check_fleet(file)
     masks = file.privacy.masks
     if masks == "elided":
         raise ConfigError("[privacy]", "masks", 'a fleet has masks or has none; "elided" is for simulations')

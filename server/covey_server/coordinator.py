@@ -19,13 +19,13 @@ from covey.examples import Standardise
 from covey.plan import Statistics, Task
 from covey_models.model import Model
 from covey_models.training import initial
+from covey_server import algorithms
 from covey_server.book import RunBook
 from covey_server.checkpoint import Checkpoint
 from covey_server.ledger_writer import LedgerWriter
 from covey_server.run_folder import RunFolder
-from covey_server.settings import FederationFile, server_rate, train_task, validate_task
+from covey_server.settings import FederationFile, server_rate
 from covey_server.sum_rows import Row
-from covey_strategies import optimiser_state
 from covey_strategies.asking import Asking, ask_statistics
 from covey_strategies.exchange import SumsAtOnce
 from covey_strategies.private import Private, Recipes
@@ -240,14 +240,17 @@ class Coordinator:
         )
 
     def _strategy(self, state: Checkpoint) -> Private:
-        inner: FedAvg = self._file.strategy.build()
-        optimiser_state.restore(inner, state.optimiser)
+        file = self._file
+        inner: FedAvg = file.strategy.build()
         recipes = Recipes(
-            train=lambda server_round: train_task(self._file, server_round),
-            validate=validate_task(self._file),
-            server_rate=lambda server_round: server_rate(self._file, server_round),
+            train=lambda server_round: algorithms.training(file, state.parameters, server_round),
+            validate=algorithms.validation(file, state.parameters),
+            server_rate=None if file.strategy.file else lambda number: server_rate(file, number),
+            robust=algorithms.robust(file),
         )
-        return Private(inner, self._asking(state.preprocessing), recipes)
+        strategy = Private(inner, self._asking(state.preprocessing), recipes, algorithms.beside(file))
+        strategy.restore(state.optimiser)
+        return strategy
 
     def _round(self, strategy: Private, state: Checkpoint, server_round: int) -> Checkpoint:
         self._folder.check_room()  # a round that is lost was asked in vain, and stays spent
@@ -259,8 +262,7 @@ class Coordinator:
             server_round, rounds, trained.loss, accuracy, trained.devices, trained.refused, seconds
         )
         self._unkept.append(metrics_row(ended) | self._columns())
-        optimiser = optimiser_state.save(strategy.inner)
-        new = Checkpoint(state.config, server_round, parameters, optimiser, state.preprocessing)
+        new = Checkpoint(state.config, server_round, parameters, strategy.saved(), state.preprocessing)
         self._keep(new)
         self._observe(ended)
         return new
@@ -268,7 +270,8 @@ class Coordinator:
     def _keep(self, state: Checkpoint) -> None:
         """Write a round down: whatever follows begins here after a stop."""
         due = time.monotonic() - self._kept >= PACE or self._file.federation.validates(state.round)
-        if self._at_once and not due:
+        remembered = algorithms.is_stateful(self._file)  # by devices, who go back by one round and no further
+        if self._at_once and not due and not remembered:
             return
         self._folder.log_metrics(self._unkept)
         self._unkept = []

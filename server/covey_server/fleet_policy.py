@@ -12,6 +12,7 @@ from covey_io import settings
 from covey_io.device_keys import read_reviewers
 from covey_io.input_files import read_file
 from covey_models.registry import find, from_file
+from covey_server import algorithms
 from covey_server.operator import HINT, read_operator, read_witnesses
 from covey_server.policy_draft import Frame, draft
 from covey_server.privacy import protection
@@ -43,6 +44,7 @@ def drafted(  # noqa: PLR0913 - what a policy says beside what the federation as
         InputError: A file is missing or is not what it should be, or the federation adds no noise.
     """
     file = settings.load(federation, FederationFile)
+    algorithms.check_fleet(file)
     operator = read_operator(folder, policy=False)
     model = from_file(Path(file.model.file)) if file.model.file else find(file.model.name)
     protected = protection(file, model, operator, seeded=False)

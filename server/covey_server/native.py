@@ -23,11 +23,13 @@ from covey.plan import Train
 from covey_io import settings
 from covey_models.model import Model
 from covey_models.training import parameters_of
+from covey_server import algorithms
 from covey_server.app import log_of, path_of, protection_of, wait_for_fleet
 from covey_server.book import RunBook
 from covey_server.ledgers import opened
 from covey_server.run_folder import SHARED_LEDGER, RunFolder
 from covey_server.settings import FederationFile, train_task, validate_task
+from covey_server.strategy_settings import StrategySettings
 from covey_strategies.asking import Asking
 from covey_strategies.native import NativePrivate, check_arrays, rate_of
 from covey_strategies.private import Recipes
@@ -130,6 +132,8 @@ def _check(file: FederationFile, inner: FedAvg, num_rounds: int) -> None:
     """Refuse a federation that an app would not do as its file says."""
     if file.privacy.unit != "device":
         raise ConfigError("[privacy]", "unit", 'an app of its own trains by whole devices: unit = "device"')
+    if algorithms.beside(file) or file.strategy != StrategySettings():
+        raise ConfigError("[strategy]", "name", "an app brings its own strategy: leave out [strategy]")
     if file.federation.standardise:
         raise ConfigError("[federation]", "standardise", "an app scales its own inputs: standardise = false")
     if file.federation.validate_every != 1:

@@ -11,7 +11,8 @@ from covey_models import ranges
 from covey_models.model import Model
 from covey_models.observing import count
 from covey_models.training import initial
-from covey_server.settings import FederationFile, PrivacySettings, compare_task, train_task, validate_task
+from covey_server import algorithms
+from covey_server.settings import FederationFile, PrivacySettings, compare_task, validate_task
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries import compare, gradient, health, statistics, train, validate
 
@@ -36,9 +37,10 @@ def protection(file: FederationFile, model: Model, operator: Operator | None, *,
         seeded: Whether noise is drawn from a simulation's seed.
 
     Raises:
-        ConfigError: How much noise is not said, or said twice.
+        ConfigError: How much noise is not said, or said twice; or algorithms do not go together.
         InputError: No noise is enough, or a number does not fit.
     """
+    algorithms.check(file)
     privacy = file.privacy
     return Protection(
         unit=privacy.unit,
@@ -97,8 +99,8 @@ def multipliers(file: FederationFile, model: Model) -> Mapping[Kind, float]:
 
 def queries(file: FederationFile, model: Model) -> tuple[Query, ...]:
     """Each kind of sum, the most numbers in it, and how often a run without a crash asks it."""
-    federation, task, release = file.federation, train_task(file, 1), file.release
-    parameters = initial(model, 0)
+    federation, release, parameters = file.federation, file.release, initial(model, 0)
+    task = algorithms.first(file, parameters)
     if isinstance(task, Gradient):
         trained, rate = gradient.shapes(task, parameters), task.sampling_rate
     else:
@@ -109,7 +111,7 @@ def queries(file: FederationFile, model: Model) -> tuple[Query, ...]:
     ]
     if federation.standardise:
         found.append(Query("statistics", _length(statistics.shapes(model.input_shape[0])), 1))
-    if release.int8 and release.calibration == "private":
+    if release.int8 and release.calibration == "private" and not algorithms.has_no_package(file):
         found.append(Query("calibrate", ranges.length(count(model.build(), model.input_shape)), 1))
     if release.health_sums:
         found.append(Query("health", MOST_RINGS * len(health.CELLS), release.health_sums))

@@ -1,15 +1,15 @@
 """What a person decides about a federation, as frozen structs read from TOML."""
 
 from math import cos, pi
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
 from covey.errors import ConfigError
 from covey.gate import GateLimits
 from covey.package.manifest import ShortName
 from covey.plan import (
+    MOST_BANDS,
     MOST_RINGS,
     Compare,
     Digest,
@@ -22,13 +22,13 @@ from covey.plan import (
     Weighting,
 )
 from covey.secagg.masks import Cipher
+from covey_server.strategy_settings import Schedule, StrategySettings
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 RunName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,62}\Z")]
-Schedule = Literal["constant", "cosine"]
 Calibration = Literal["private", "public", "pooled", "weights-only"]
 
 
@@ -86,6 +86,15 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         remove_excess: Take off noise of devices that did not drop out; left out, wherever it can be done.
         largest_cohort: A round's devices are divided into sums of at most so many, each with noise of its
             own.
+        noise_at: Who adds the noise. "devices": each its share, so that nobody has to trust the server.
+            "server": the server, which everybody then has to trust (central DP); a simulation only.
+        noise_bands: noise_at = "server": rounds over which training's noise is correlated (DP-FTRL); 1 for
+            independent noise.
+        clipping: Whether an update's clip norm is `federation.update_clip` in all rounds, or moves below it
+            ("adaptive", arXiv:1905.03871).
+        clip_start: Adaptive: the first round's.
+        clip_quantile: Adaptive: share of the updates that are to be within it.
+        clip_rate: Adaptive: how fast it moves.
     """
 
     masks: bool | Literal["elided"] = True
@@ -106,6 +115,12 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     sensitivity: Annotated[int, msgspec.Meta(ge=64, le=1 << 20)] = 1 << 10
     remove_excess: bool | None = None
     largest_cohort: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 500
+    noise_at: Literal["devices", "server"] = "devices"
+    noise_bands: Annotated[int, msgspec.Meta(ge=1, le=MOST_BANDS)] = 1
+    clipping: Literal["fixed", "adaptive"] = "fixed"
+    clip_start: Positive = 0.1
+    clip_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    clip_rate: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.2
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -133,52 +148,6 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     sampling_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     augmentations: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     expected_batch: NotNegative = 0.0
-
-
-class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the server does with the mean.
-
-    Attributes:
-        name: FedAvg arXiv:1602.05629; FedProx arXiv:1812.06127; FedAdam and FedYogi arXiv:2003.00295;
-            FedAvgM arXiv:1909.06335.
-        learning_rate: Of the server optimiser (FedAdam, FedYogi, FedAvgM).
-        schedule: Of that rate over the rounds.
-        warmup_rounds: Over so many rounds the rate first rises evenly; the schedule begins after them.
-        momentum: FedAvgM.
-        beta_1: FedAdam, FedYogi.
-        beta_2: FedAdam, FedYogi.
-        tau: FedAdam, FedYogi.
-        proximal_mu: FedProx.
-    """
-
-    name: Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm"] = "fedavg"
-    learning_rate: Positive = 1.0
-    schedule: Schedule = "constant"
-    warmup_rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
-    momentum: Share = 0.9
-    beta_1: Share = 0.9
-    beta_2: Share = 0.99
-    tau: Positive = 1e-3
-    proximal_mu: NotNegative = 0.0
-
-    def build(self) -> FedAvg:
-        """Flower's strategy, which never waits for more nodes than the cohort it is shown."""
-        few: dict[str, Any] = {"min_train_nodes": 1, "min_evaluate_nodes": 1, "min_available_nodes": 1}
-        match self.name:
-            case "fedavg":
-                return FedAvg(**few)
-            case "fedprox":
-                return FedProx(proximal_mu=self.proximal_mu, **few)
-            case "fedavgm":
-                return FedAvgM(server_learning_rate=self.learning_rate, server_momentum=self.momentum, **few)
-            case "fedadam":
-                return FedAdam(
-                    eta=self.learning_rate, beta_1=self.beta_1, beta_2=self.beta_2, tau=self.tau, **few
-                )
-            case "fedyogi":
-                return FedYogi(
-                    eta=self.learning_rate, beta_1=self.beta_1, beta_2=self.beta_2, tau=self.tau, **few
-                )
 
 
 class ReleaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -255,6 +224,7 @@ def train_task(file: FederationFile, server_round: int) -> Train | Gradient:
         weighting=federation.weighting,
         examples_cap=federation.examples_cap,
         update_clip=federation.update_clip,
+        control_clip=file.strategy.control_clip if file.strategy.name == "scaffold" else 0.0,
     )
 
 

@@ -30,11 +30,13 @@ from covey_io import durable
 from covey_io.device_keys import Keys
 from covey_io.witness_client import LocalWitness
 from covey_models.model import Model
+from covey_server.algorithms import is_stateful
 from covey_server.ledger_writer import Log
 from covey_simulations.data.devices import readable
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.engines.crowd import Crowd
 from covey_simulations.grid import SERVER, InProcessGrid
+from covey_simulations.memory import MEMORIES, FolderMemory
 from covey_simulations.policing import (
     VALID_DAYS,
     Federation,
@@ -174,6 +176,7 @@ def fleet(setting: Setting) -> Fleet:
 
 def crowd(setting: Setting) -> Crowd:
     """The devices alone."""
+    memories = setting.folder.resolve() / MEMORIES if is_stateful(setting.file) else None
 
     def make(name: str, local: LocalData) -> Device:
         return Device(
@@ -184,6 +187,7 @@ def crowd(setting: Setting) -> Crowd:
             _log(setting.folder / DEVICE_LOGS / f"{name}.log"),
             outcome=partial(read_outcome, setting.folder / ROLLED_OUT / name),
             group=_group(name, setting.file.release.groups),
+            memory=FolderMemory(memories / f"{name}.memory") if memories else None,
         )
 
     return Crowd(setting.data.devices, make)

@@ -49,12 +49,14 @@ def _origin(file: SimulationFile) -> dict[str, str]:
 
 def digests(file: SimulationFile) -> dict[str, str]:
     """SHA-256 of the person's own files that decide the result, by path."""
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(file) if path.is_file()}
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in _files(file) if path.is_file()
+    }
 
 
 def _files(file: SimulationFile) -> list[Path]:
     """The person's own files that decide the result."""
-    code = [Path(name) for name in (file.model.file, file.data.file) if name]
+    code = [Path(name) for name in (file.model.file, file.data.file, file.strategy.file) if name]
     folder = Path(file.data.path)
     data = [*sorted(folder.glob("*.npz")), *folder.glob("labels.txt")] if file.data.source == "folder" else []
     return code + data

@@ -12,12 +12,13 @@ from covey.seeds import generator
 from covey_io import settings
 from covey_models.model import Model
 from covey_models.registry import find, from_file
-from covey_server import calibrating, gating
+from covey_server import algorithms, calibrating, gating
 from covey_server.policy_draft import cohorts
 from covey_server.privacy import protection
 from covey_server.run_folder import RunFolder
 from covey_server.settings import ModelSettings
 from covey_server.sum_rows import read_entries
+from covey_simulations import memory
 from covey_simulations.availability import built as availability
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.federation import load
@@ -110,8 +111,11 @@ def populate(scenario: Scenario, folder: RunFolder) -> World:
     """Set up the devices.
 
     Raises:
-        StateError: The run's keys, its ledger or its checkpoint are damaged.
+        StateError: The run's keys, its ledger, its checkpoint or what devices keep are damaged.
     """
+    if algorithms.is_stateful(scenario.file):
+        saved = folder.latest()
+        memory.check(folder.path, saved.round if saved else 0)
     setting = Setting(
         scenario.data,
         scenario.model,

@@ -26,6 +26,7 @@ from covey_strategies.private_sum import PrivateSum
 from covey_strategies.queries import gradient, train, validate
 from covey_strategies.queries.train import TrainSum
 from covey_strategies.queries.validate import ValidateSum
+from covey_strategies.robust import Robust
 from covey_strategies.wire import from_record, to_record
 
 Recipe = Callable[[int], Train | Gradient]
@@ -40,11 +41,13 @@ class Recipes:
         train: The training task of a round, from 1.
         validate: The validation task of every round.
         server_rate: The server optimiser's learning rate of a round; None leaves it as constructed.
+        robust: How the sums of a round's cohorts are combined; None for their mean.
     """
 
     train: Recipe
     validate: Validate
     server_rate: Rate | None = None
+    robust: Robust | None = None
 
 
 class Private(Strategy):
@@ -136,7 +139,7 @@ class Private(Strategy):
         """
         question = self._take()
         collected = self.asking.collect(question, replies)
-        self.train_sum = replace(_read(question, collected), refused=collected.refused)
+        self.train_sum = replace(self._read(question, collected), refused=collected.refused)
         learnt = Round(question.parameters, collected.sums, collected.devices, self._fleet)
         self.beside = tuple(each.learnt(learnt) for each in self.beside)
         update, model = self.train_sum.update, train.model_of(question.parameters)
@@ -162,6 +165,18 @@ class Private(Strategy):
         collected = self.asking.collect(self._take(), replies)
         self.validate_sum = validate.read(collected.sums, self.asking.model.classes)
         return MetricRecord({"accuracy": self.validate_sum.accuracy, "loss": self.validate_sum.loss})
+
+    def _read(self, question: Question, collected: PrivateSum) -> TrainSum:
+        robust, parameters = self.recipes.robust, question.parameters
+        match question.task:
+            case Train() if robust is not None:
+                return robust.read(question.task, collected, parameters)
+            case Train():
+                return train.read(question.task, collected.sums, parameters, collected.devices)
+            case Gradient():
+                return gradient.read(question.task, collected.sums, parameters, collected.devices)
+            case _:
+                raise TypeError("aggregate_train without configure_train")
 
     def _take(self) -> Question:
         """The open question, once: replies to it are summed at most one time."""
@@ -192,16 +207,6 @@ class Private(Strategy):
         )
         asked = Message(RecordDict(), question.exchanges[0].cohort[0], "train")
         return Message(content, reply_to=asked)
-
-
-def _read(question: Question, collected: PrivateSum) -> TrainSum:
-    match question.task:
-        case Train():
-            return train.read(question.task, collected.sums, question.parameters, collected.devices)
-        case Gradient():
-            return gradient.read(question.task, collected.sums, question.parameters, collected.devices)
-        case _:
-            raise TypeError("aggregate_train without configure_train")
 
 
 def _with_inner_config(task: Train | Gradient, messages: list[Message]) -> Train | Gradient:

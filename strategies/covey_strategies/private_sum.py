@@ -19,6 +19,19 @@ from covey_strategies.exchange import Exchange, Failed, Settled
 
 
 @dataclass(frozen=True)
+class GroupSum:
+    """One cohort's share of a question's outcome.
+
+    Attributes:
+        sums: Decoded, by part.
+        devices: Devices in it.
+    """
+
+    sums: Vectors
+    devices: int
+
+
+@dataclass(frozen=True)
 class PrivateSum:
     """The outcome of one question.
 
@@ -28,6 +41,7 @@ class PrivateSum:
         refused: What was not counted, and why, one line each.
         parts: How the rows were laid out.
         variance: Of the noise in each element of the total, squared integer units; 0 for none.
+        groups: Of the cohorts that were opened, each one's own.
     """
 
     sums: Vectors
@@ -35,6 +49,7 @@ class PrivateSum:
     refused: tuple[str, ...]
     parts: tuple[Part, ...] = ()
     variance: int = 0
+    groups: tuple[GroupSum, ...] = ()
 
     def deviation(self, name: str) -> float:
         """Standard deviation of the noise in each element of a part, in the part's units."""
@@ -150,12 +165,17 @@ def _added(exchanges: list[Exchange]) -> PrivateSum:
             f"round {first.plan.round}: {reason}",
             hint="bring devices up and resume, or start anew with a lower federation.minimum_devices",
         )
+    groups = tuple(
+        GroupSum(encode.decode(exchange.plan.parts, settled.total), settled.devices)
+        for exchange, settled in opened
+    )
     sums: Vectors = {}
-    for exchange, settled in opened:
-        for name, value in encode.decode(exchange.plan.parts, settled.total).items():
+    for group in groups:
+        for name, value in group.sums.items():
             sums[name] = np.add(sums[name], value) if name in sums else value
     parts, variance = opened[0][0].plan.parts, sum(_variance(each.plan, settled) for each, settled in opened)
-    return PrivateSum(sums, sum(settled.devices for _, settled in opened), refused, parts, variance)
+    devices = sum(settled.devices for _, settled in opened)
+    return PrivateSum(sums, devices, refused, parts, variance, groups)
 
 
 def _variance(plan: Plan, settled: Settled) -> int:

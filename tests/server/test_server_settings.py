@@ -16,13 +16,12 @@ from covey_io.settings import convert
 from covey_server.run_folder import RunFolder
 from covey_server.settings import (
     FederationFile,
-    Schedule,
-    StrategySettings,
     scheduled,
     server_rate,
     train_task,
     validate_task,
 )
+from covey_server.strategy_settings import Schedule, StrategySettings
 
 
 def file(rounds: int = 10, **tables: dict[str, Any]) -> FederationFile:

@@ -174,7 +174,7 @@ def test_a_real_fleets_sum() -> None:
     to = question(VALIDATE, list(fleet.devices))
     found = summed(to, replies(fleet, to))
     assert found.sums["confusion"].sum() == pytest.approx(77, abs=1e-4)
-    assert replace(found, sums={}, parts=()) == PrivateSum({}, 3, ())
+    assert replace(found, sums={}, parts=(), groups=()) == PrivateSum({}, 3, ())
 
 
 # -- several cohorts

@@ -7,8 +7,9 @@ C geometrically towards the quantile q of the updates' norms:
     C⁺ = C · exp(-η_C (b - q))
 
 The bit, sent as ±1/2, is a part of the one private sum, with its own share of Δ²: the paper's theorem 1, with
-noise of deviation z / (2 √share) on the count. C follows from noisy sums alone, so it costs nothing more. It
-never passes a public maximum, which is what a policy bounds.
+noise of deviation z / (2 √share) on the count. A fraction that noise takes out of [0, 1] is moved back. C
+follows from noisy sums alone, so it costs nothing more. It never passes a public maximum, which is what a
+policy bounds.
 """
 
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ class Clip:
 
     def learnt(self, round_: Round) -> "Clip":
         """With the next clip norm."""
-        within = float(round_.sums[PART][0]) / round_.devices + HALF
+        within = min(max(float(round_.sums[PART][0]) / round_.devices + HALF, 0.0), 1.0)
         moved = self.norm * exp(-self.rate * (within - self.quantile))
         return replace(self, norm=min(max(moved, _LEAST * self.most), self.most))
 

@@ -232,6 +232,11 @@ def weight_of(examples: int, task: Train) -> float:
     return 1.0 if task.weighting == "devices" else min(examples / task.examples_cap, 1.0)
 
 
+def weight_in(task: Train, sums: Vectors, devices: int) -> float:
+    """What the devices in a sum weigh together."""
+    return float(devices) if task.weighting == "devices" else float(sums["weight"][0])
+
+
 def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> TrainSum:
     """Server half: the mean update from the sums.
 
@@ -244,7 +249,7 @@ def read(task: Train, sums: Vectors, parameters: Parameters, devices: int) -> Tr
     Raises:
         RoundAborted: The weights add up to nothing: no device had an example, or all failed.
     """
-    weight = float(devices) if task.weighting == "devices" else float(sums["weight"][0])
+    weight = weight_in(task, sums, devices)
     if weight <= 0:
         raise RoundAborted(
             "no device contributed anything: none has an example, or training failed on all",
