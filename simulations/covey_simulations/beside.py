@@ -33,4 +33,4 @@ def read(path: Path) -> Beside:
 
 def round_of(row: Row) -> Round:
     """A round as the report has it."""
-    return Round(row["round"], row["loss"], row["accuracy"], row["devices"], row["seconds"])
+    return Round(row["round"], row["loss"], row["accuracy"], row["devices"], row["seconds"], row.get("hours"))

@@ -7,6 +7,7 @@ from textwrap import wrap
 from covey_server.run_folder import RunFolder
 from covey_server.summary import Privacy, Summary
 from covey_simulations.report.facts import Beside
+from covey_simulations.report.text import energy, hours, size
 from covey_simulations.sent import sent
 
 NAME = 12
@@ -58,10 +59,22 @@ def _alone(found: Summary, folder: RunFolder) -> list[str]:
         _line("accuracy", _accuracies(found)),
         *_packed(found, _latency(found)),
         _line("sent", f"by each device: {_sent(folder)}"),
+        *_clock(found),
         *_protection(found),
         _line("model", f"sha256 {found.model_sha256}"),
         _line("figures", f"{path / 'summary.json'}, {path / 'metrics.csv'}"),
         *_check(path),
+    ]
+
+
+def _clock(found: Summary) -> list[str]:
+    """What a run came to on its virtual clock, if it had one."""
+    told = found.clock
+    if told is None:
+        return []
+    each = f"{energy(told.joules.median)} and {size(told.bytes.median)} for half of the devices at most"
+    return [
+        _line("clock", f"{hours(told.hours)} simulated, {told.answered / told.asked:.0%} answered; {each}")
     ]
 
 

@@ -21,6 +21,7 @@ from covey_server.candidate import Candidate
 from covey_server.coordinator import Federated
 from covey_server.run_folder import RunFolder
 from covey_server.summary import privacy_of
+from covey_simulations.availability.run import clock_facts
 from covey_simulations.beside import round_of
 from covey_simulations.evaluation import by_device, log_lines
 from covey_simulations.fleet import DEVICE_LOGS
@@ -86,6 +87,7 @@ def report_facts(
         confusion=federated.validation.confusion,
         devices=devices,
         fleet=len(data.devices),
+        clock=clock_facts(folder, file.availability),
         variants={str(name): found for name, found in outcome.variants.items()},
         calibration=made.calibration if made else "",
         calibration_pooled=file.release.int8 and file.release.calibration == "pooled",

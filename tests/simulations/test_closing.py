@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from covey_server.run_folder import RunFolder
-from covey_server.summary import Summary, privacy_of
+from covey_server.summary import Spread, Summary, VirtualClock, privacy_of
 from covey_simulations.closing import closing_lines
 from covey_simulations.report.facts import Beside
 from sum_rows import Row, reserve, settled
@@ -167,3 +167,23 @@ class TestBeside:
         text = "\n".join(lines)
         assert "protects nobody" in text
         assert lines[-1] == str(run.folder.path / "report.html")
+
+
+def test_a_clock_is_told_in_one_line(run: Ended) -> None:
+    spread = Spread(mean=2.0, median=1.5, p95=4.0, most=5.0)
+    clock = VirtualClock(
+        hours=60.0,
+        waited=0.0,
+        devices=3,
+        asked=40,
+        answered=30,
+        joules=spread,
+        bytes=spread,
+        joules_in_all=6.0,
+        bytes_in_all=6,
+    )
+    (line,) = (line for line in run.lines(clock=clock) if line.startswith("clock"))
+    assert line.split(maxsplit=1)[1].replace("\u202f", " ").replace("\xa0", " ") == (
+        "2.5 days simulated, 75% answered; 1.5 J and 2 B for half of the devices at most"
+    )
+    assert not any(line.startswith("clock") for line in run.lines())

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from covey_server.summary import Privacy, Summary
+from covey_server.summary import Privacy, Summary, VirtualClock
 from covey_simulations.report.protection import Protection
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round; accuracy is None in rounds without validation."""
+    """One round; accuracy is None in rounds without validation, hours without a virtual clock."""
 
     round: int
     loss: float
     accuracy: float | None
     devices: int
     seconds: float
+    hours: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,25 @@ class SentKind:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """What a run came to on its virtual clock.
+
+    Attributes:
+        told: Its figures, as the summary has them.
+        trace: Who could be asked when, in a sentence.
+        hardware: What the devices are, in a sentence.
+        joules: Of each device that was asked; of very many, evenly spaced quantiles.
+        bytes: Likewise.
+    """
+
+    told: VirtualClock
+    trace: str
+    hardware: str
+    joules: tuple[float, ...]
+    bytes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Beside:
     """A finished run that another is compared with.
 
@@ -134,6 +154,7 @@ class ReportFacts:
         config: The resolved configuration, TOML.
         commands: Shell commands a reader can run next, with what each does.
         fleet: How many devices there are, where `devices` are some of them; 0 where they are all.
+        clock: What the run came to on its virtual clock; None where it had none.
     """
 
     name: str
@@ -177,6 +198,7 @@ class ReportFacts:
     config: str
     commands: Mapping[str, str]
     fleet: int = 0
+    clock: Clock | None = None
 
     @property
     def all_devices(self) -> int:

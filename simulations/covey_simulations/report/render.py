@@ -4,7 +4,16 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from covey_simulations.report import charts, claims, comparison, drawing, privacy_charts, summary, text
+from covey_simulations.report import (
+    charts,
+    claims,
+    clock_charts,
+    comparison,
+    drawing,
+    privacy_charts,
+    summary,
+    text,
+)
 from covey_simulations.report.facts import ReportFacts
 
 TEMPLATE: Final = "report.html.j2"
@@ -34,6 +43,7 @@ def _view(facts: ReportFacts) -> dict[str, Any]:
         "spending_chart": privacy_charts.spending(facts.protection),
         "trade_chart": privacy_charts.trade(facts.rounds, facts.protection),
         **_compared(facts),
+        **_clocked(facts),
         "guess": guess,
         "accuracy_chart": charts.accuracy(facts.rounds, facts.accuracy_central, guess),
         "loss_chart": charts.loss(facts.rounds),
@@ -65,6 +75,17 @@ def _compared(facts: ReportFacts) -> dict[str, Any]:
     }
 
 
+def _clocked(facts: ReportFacts) -> dict[str, Any]:
+    if facts.clock is None:
+        return {}
+    return {
+        "clock_accuracy_chart": clock_charts.accuracy(facts.rounds),
+        "clock_rounds_chart": clock_charts.rounds_over_hours(facts.rounds),
+        "clock_joules_chart": clock_charts.joules(facts.clock.joules),
+        "clock_bytes_chart": clock_charts.moved(facts.clock.bytes),
+    }
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("covey_simulations", "report"),
@@ -86,5 +107,7 @@ def _environment() -> Environment:
         "size": text.size,
         "micros": text.micros,
         "seconds": text.seconds,
+        "energy": text.energy,
+        "hours": text.hours,
     }
     return environment

@@ -97,6 +97,23 @@ def seconds(number: float | None) -> str:
     return f"{minutes // 60}{SPACE}h {minutes % 60}{SPACE}min"
 
 
+def energy(number: float | None) -> str:
+    """Joules: "0.41 J", "12 J", "3.2 kJ"."""
+    if not measured(number):
+        return NOT_MEASURED
+    scaled, unit = (number / 1000, "kJ") if number >= 1000 else (number, "J")  # noqa: PLR2004 - the unit
+    return f"{scaled:,.3g}{SPACE}{unit}"
+
+
+def hours(number: float | None) -> str:
+    """Simulated time: 0.004 as "14.4 s", 18.5 as "18.5 h", 60 as "2.5 days"."""
+    if not measured(number):
+        return NOT_MEASURED
+    if number < 1:
+        return seconds(3600 * number)
+    return f"{number:.1f}{SPACE}h" if number < 48 else f"{number / 24:.1f}{SPACE}days"  # noqa: PLR2004 - two days
+
+
 def visible(value: object) -> object:
     """A string without characters that hide, reorder or break what stands beside them.
 

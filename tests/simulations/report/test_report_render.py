@@ -9,10 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from covey_server.summary import Privacy, Summary
+from covey_server.summary import Privacy, Spread, Summary, VirtualClock
 from covey_simulations.report import render as render_module
 from covey_simulations.report import summary
-from covey_simulations.report.facts import Beside, DeviceResult, ReportFacts, Round, SentKind, VariantResult
+from covey_simulations.report.facts import (
+    Beside,
+    Clock,
+    DeviceResult,
+    ReportFacts,
+    Round,
+    SentKind,
+    VariantResult,
+)
 from covey_simulations.report.protection import ProtectedKind, Protection
 from covey_simulations.report.render import render
 from html_page import HOSTILE, Colour, Page, contrast, schemes
@@ -180,11 +188,33 @@ def hostile(value: Any) -> Any:
             | ProtectedKind()
             | Protection()
             | Beside()
+            | Clock()
             | ReportFacts()
         ):
             return replace(value, **{f.name: hostile(getattr(value, f.name)) for f in fields(value)})
         case _:
             return value
+
+
+def some_clock(joules: tuple[float, ...] = (0.4, 1.2, 2.0, 2600.0)) -> Clock:
+    spread = Spread(mean=650.9, median=1.6, p95=2210.3, most=2600.0)
+    told = VirtualClock(
+        hours=60.25,
+        waited=12.5,
+        devices=len(joules),
+        asked=80,
+        answered=72,
+        joules=spread,
+        bytes=spread,
+        joules_in_all=2603.6,
+        bytes_in_all=2604,
+    )
+    return Clock(told, "mostly at night", "all pi4", joules, tuple(1000 * each for each in joules))
+
+
+def hourly(count: int, validated: int = 2) -> tuple[Round, ...]:
+    rounds = (a_round(n, 0.5 if n % validated == 0 else None) for n in range(1, count + 1))
+    return tuple(replace(each, hours=each.round * 0.6) for each in rounds)
 
 
 two = np.array([[40, 3], [0, 0]], np.int64)
@@ -242,7 +272,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "private, no round validated": PRIVATE | {"rounds": tuple(a_round(n) for n in range(5))},
     "private, no sums": PRIVATE | {"protection": Protection((), (), 0.0, 0.0)},
-    "every string hostile": {"hostile": True, "beside": some_run()},
+    "on a clock": {"clock": some_clock(), "rounds": hourly(100)},
+    "on a clock, no round validated": {"clock": some_clock(), "rounds": hourly(5, validated=9)},
+    "on a clock, no round": {"clock": some_clock(), "rounds": ()},
+    "on a clock, one device that did nothing": {"clock": some_clock((0.0,)), "rounds": hourly(1, 1)},
+    "every string hostile": {"hostile": True, "beside": some_run(), "clock": some_clock()},
 }
 
 
@@ -315,6 +349,22 @@ def test_any_name_can_be_drawn(name: str) -> None:
     page.html.encode()
     if name == "#0a0001":
         assert page.text.count(name) > 4
+
+
+def test_a_clock_has_a_section_of_its_own(usual: Page) -> None:
+    page = rendered("on a clock")
+    assert page.tags["svg"] == usual.tags["svg"] + 8  # four pictures, each in two widths
+    assert "On the virtual clock" in page.text
+    assert "On the virtual clock" not in usual.text
+    for words in (
+        "modelled, not measured",
+        "2.5 days",
+        "12.5 h until enough",
+        "72 of 80",
+        "by 4 of 20 devices",
+    ):
+        assert words in page.text.replace("\u202f", " ").replace("\xa0", " ")
+    assert any(value.startswith("Energy of each device: median") for value in page.values("aria-label"))
 
 
 def test_the_same_facts_give_the_same_page() -> None:
