@@ -26,6 +26,9 @@ One JSON object a line, one line for each workload and engine:
 
 Each run is a process of its own, one thread a worker. All have the same arrays, first weights, rates and
 batches, and choose cohorts at random. The first round is left out: it holds imports and other beginnings.
+BlazeFL has no clip and no noise: it is not in W3. Covey's noise in W3 is what a fleet adds, a part on each
+device, in integers; the others draw Gaussian noise once, on the server. On a busy machine compare CPU times;
+the clock says little.
 
   benchmarks/simulation.py peers --make             install the peers, each in an environment of its own
   benchmarks/simulation.py --repeats 3 > simulation.jsonl
@@ -119,7 +122,9 @@ def _shown(arguments: argparse.Namespace) -> int:
     """What earlier lines come to: a table, or a picture."""
     read = lines.read(arguments.table)
     if arguments.what == "growth" and arguments.plot:
-        arguments.plot.write_text(growth.plot(read), "utf-8")
+        from simulation_plot import plot  # noqa: PLC0415 - matplotlib, as above
+
+        arguments.plot.write_text(plot(read), "utf-8")
     elif arguments.what == "growth":
         print(growth.table(read))
     else:
@@ -193,7 +198,7 @@ def _common(parser: argparse.ArgumentParser, known: Sequence[str], peers: Sequen
         metavar="PEER",
         help=f"{', '.join(contestants.PEERS)} ({' '.join(peers) or 'none'})",
     )
-    add("--rounds", type=_rounds, help="in all, the first is not measured (51; W2: 5; growth: 6)")
+    add("--rounds", type=_rounds, help="in all, the first is not measured (51; W2: 5; growth: 11)")
     add("--repeats", type=int, default=1, help="runs of each; medians are printed (1)")
     add(
         "--environments",

@@ -23,8 +23,8 @@ FIGURES = (
     "loss",
 )
 NONE = "\N{EN DASH}"
-WORTH_A_WORD = 0.15
-"""A peer whose accuracy is so much below the best of the same workload has not done the same."""
+WORTH_A_WORD = 1.5
+"""Whoever's loss is so many times the least of the same workload has not done the same."""
 
 
 def figures(measured: Measured, rounds: int, cohort: int) -> dict[str, float]:
@@ -75,18 +75,23 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+def name(each: Line) -> str:
+    """Of whose engine a line is."""
+    return f"{each['peer']}, {each['engine']}"
+
+
 def behind(lines: Iterable[Line]) -> list[str]:
     """Who did not learn what the others learned."""
     by_workload: dict[str, list[Line]] = {}
     for each in lines:
         by_workload.setdefault(each["workload"], []).append(each)
     return [
-        f"{each['peer']} {each['engine']} reaches {each['accuracy']:.3f} on {name}, others {best:.3f}:"
+        f"{name(each)} ends with a loss of {each['loss']:.3f} on {workload}, another with {least:.3f}:"
         " they have not done the same"
-        for name, same in by_workload.items()
-        for best in [max(each["accuracy"] for each in same)]
+        for workload, same in by_workload.items()
+        for least in [min(each["loss"] for each in same)]
         for each in same
-        if each["accuracy"] < best - WORTH_A_WORD
+        if each["loss"] > WORTH_A_WORD * least
     ]
 
 
@@ -97,7 +102,7 @@ def read(path: Path) -> list[Line]:
 
 
 def _key(each: Line) -> tuple[Any, ...]:
-    return tuple(each[name] for name in ("workload", "peer", "engine", "clients", "cohort"))
+    return tuple(each[key] for key in ("workload", "peer", "engine", "clients", "cohort"))
 
 
 def table(lines: Iterable[Line]) -> str:
@@ -115,17 +120,19 @@ def table(lines: Iterable[Line]) -> str:
     head = [
         "CPU ms an update",
         *workloads,
-        *(f"{title}, {names}" for title in ("updates/s", "peak MB", "first round, s", "accuracy")),
+        *(f"{title}, {names}" for title in ("updates/s", "peak MB", "first round, s", "loss")),
     ]
     text = [_row(head), _row(["---"] * len(head))]
     for (peer, engine), found in rows.items():
-        cells = [_cells(found, workloads, figure) for figure in ("peak_rss_mb", "accuracy")]
-        fastest, soonest = (
+        cells = [
+            f"{peer}, {engine}",
+            *(_cpu(found.get(workload)) for workload in workloads),
             _best(found, workloads, "updates_per_s", -1),
+            _middle(found, workloads, "peak_rss_mb"),
             _best(found, workloads, "first_round_s", 0),
-        )
-        times = [_cpu(found.get(name)) for name in workloads]
-        text.append(_row([f"{peer}, {engine}", *times, fastest, cells[0], soonest, cells[1]]))
+            _middle(found, workloads, "loss"),
+        ]
+        text.append(_row(cells))
     return "\n".join(text)
 
 
@@ -141,15 +148,16 @@ def _cpu(found: Line | None) -> str:
     return _short(found["cpu_ms_per_update"]) + beside
 
 
-def _cells(found: Mapping[str, Line], workloads: Sequence[str], figure: str) -> str:
-    return " / ".join(_short(found[name][figure]) if name in found else NONE for name in workloads)
+def _middle(found: Mapping[str, Line], workloads: Sequence[str], figure: str) -> str:
+    """The medians."""
+    return " / ".join(_short(found[each][figure]) if each in found else NONE for each in workloads)
 
 
 def _best(found: Mapping[str, Line], workloads: Sequence[str], figure: str, end: int) -> str:
     """The least (end 0) or the most (end -1) of the repeats."""
     values = [
-        _short(found[name]["spread"].get(figure, [found[name][figure]])[end]) if name in found else NONE
-        for name in workloads
+        _short(found[each]["spread"].get(figure, [found[each][figure]])[end]) if each in found else NONE
+        for each in workloads
     ]
     return " / ".join(values)
 

@@ -23,7 +23,9 @@ class Worker:
         weights = message.content.array_records["arrays"]
         local.load(self._network, {name: torch.from_numpy(value.numpy()) for name, value in weights.items()})
         local.train(self._network, self._optimiser, local.client_batches(self._clients, client))
-        metrics = MetricRecord({"num-examples": self._clients.size(client)})
+        # with a clip a client counts once, as the clip is of what one client can do
+        weight = 1 if self._clients.workload.clip else self._clients.size(client)
+        metrics = MetricRecord({"num-examples": weight})
         content = RecordDict({"arrays": record(self._network), "metrics": metrics})
         return Message(content=content, reply_to=message)
 
