@@ -53,6 +53,14 @@ def separable(inputs: int, outputs: int, kernel: Size, stride: Size = (1, 1)) ->
     )
 
 
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer whose output meets a ReLU."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def classifier(features: int, classes: int) -> nn.Linear:
     """The last layer: logits from features."""
     layer = nn.Linear(features, classes)

@@ -42,15 +42,15 @@ def optimised_operators(model: bytes, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_convolution_runs_in_int8_and_decides_alike(name: str, tmp_path: Path) -> None:
+def test_every_heavy_node_runs_in_int8_and_decides_alike(name: str, tmp_path: Path) -> None:
     fp32, x = exported(name), inputs(name, 200)
     int8 = to_int8(fp32, inputs(name, 64))
     operators = optimised_operators(int8, tmp_path)
-    assert "QLinearConv" in operators
+    assert {"QLinearConv", "QGemm"} & set(operators)
     assert not {"Conv", "FusedConv", "Gemm"} & set(operators)
     agree = predictor(int8)(x).argmax(1) == predictor(fp32)(x).argmax(1)
     assert agree.mean() > (0.85 if name == "wrist-private" else 0.9)  # untrained, on noise: narrow margins
-    assert len(int8) < 0.65 * len(fp32)
+    assert len(int8) < (0.65 if len(fp32) > 10_000 else 0.8) * len(fp32)  # the scales of a few layers add up
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:

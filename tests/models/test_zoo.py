@@ -6,7 +6,16 @@ from covey_models.check import check
 from covey_models.registry import find, names
 from covey_models.zoo.wrist_private import SPREAD, constants
 
-PARAMETERS = {"digits": 3_818, "image-cnn": 19_178, "keywords": 22_604, "wrist-private": 1_799}
+PARAMETERS = {
+    "breast-cancer": 530,
+    "digits": 3_818,
+    "digits-mlp": 4_810,
+    "digits-transformer": 5_122,
+    "image-cnn": 19_178,
+    "keywords": 22_604,
+    "shuttle": 882,
+    "wrist-private": 1_799,
+}
 
 FREQUENCY = (-2.285661, -1.905564, 0.030030, 0.271052, -0.458869, -0.230333)
 PHASES = (3.540231, 0.999918, 0.660911)

@@ -85,6 +85,16 @@ def hold_out_tail(data: FederatedData, start: Fraction) -> FederatedData:
     return replace(data, devices=devices)
 
 
+def hold_out_groups(data: FederatedData, groups: Sequence[str]) -> FederatedData:
+    """Hold out everything of the devices of some groups, and train on everything of the others."""
+    devices = {}
+    for name, local in data.devices.items():
+        whole = Examples.join([local.train, local.held_out])
+        parts = (whole.first(0), whole) if data.groups[name] in groups else (whole, whole.first(0))
+        devices[name] = LocalData(*parts)
+    return replace(data, devices=devices)
+
+
 def _tail(name: str, train: Examples, start: Fraction) -> LocalData:
     local = hold_out_from(start, train)
     if not len(local.train):

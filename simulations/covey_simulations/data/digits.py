@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from covey.errors import DataError
-from covey.examples import Examples, Labels, LocalData
+from covey.examples import Examples
 from covey_simulations.data.federated import FederatedData
+from covey_simulations.data.local import hold_out_last_of_each_class
 
 SIDE: Final = 8
 BRIGHTEST: Final = 16
@@ -24,17 +24,13 @@ TEST_SHARE: Final = 4
 def load() -> FederatedData:
     """1,797 images, float32 in 0..1, shape (1, 8, 8), on one pooled device.
 
-    A quarter of each class, rounded down, is held out; which images that is never changes.
+    The last quarter of each class, rounded down, is held out: the file is in the order of the writers. Which
+    images that is never changes.
 
     Raises:
         DataError: scikit-learn is not installed.
     """
-    examples = _examples()
-    test = _last_of_each_class(examples.y)
-    pool = LocalData(
-        train=examples.take(np.flatnonzero(~test)),
-        held_out=examples.take(np.flatnonzero(test)),
-    )
+    pool = hold_out_last_of_each_class(_examples(), TEST_SHARE)
     return FederatedData(
         name="digits",
         licence="CC-BY-4.0",
@@ -58,12 +54,3 @@ def _examples() -> Examples:
     x, y = datasets.load_digits(return_X_y=True)
     pixels = x.reshape(-1, 1, SIDE, SIDE) / BRIGHTEST
     return Examples(pixels.astype(np.float32), y.astype(np.int64))
-
-
-def _last_of_each_class(labels: Labels) -> NDArray[np.bool_]:
-    """Mask of the last quarter of each class in the order of the file, which is the order of the writers."""
-    mask = np.zeros(len(labels), np.bool_)
-    for label in np.unique(labels):
-        index = np.flatnonzero(labels == label)
-        mask[index[len(index) - len(index) // TEST_SHARE :]] = True
-    return mask

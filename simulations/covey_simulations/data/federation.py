@@ -1,5 +1,6 @@
 """From the `[data]` table of a federation file to data on devices."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -7,8 +8,17 @@ from typing import Final, assert_never
 
 import numpy as np
 
-from covey_simulations.data import digits, fashion, folder, own, wrist
-from covey_simulations.data.dealing import hold_out_tail
+from covey_simulations.data import (
+    breast_cancer,
+    digits,
+    fashion,
+    folder,
+    keywords,
+    own,
+    shuttle,
+    wrist,
+)
+from covey_simulations.data.dealing import hold_out_groups, hold_out_tail
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.recordings import Split, last_quarter, leave_groups_out, tuning
 from covey_simulations.data.remarks import remarks
@@ -40,22 +50,42 @@ def load(settings: DataSettings, rng: np.random.Generator) -> FederatedData:
 
 def _read(settings: DataSettings) -> FederatedData:
     if settings.source == "wrist":
-        return wrist.load(_split(settings), Path(settings.path) if settings.path else None)
+        return wrist.load(_split(settings), _path(settings))
     data = _examples(settings)
-    return hold_out_tail(data, TUNING_START) if settings.split == "tuning" else data
+    match settings.split:
+        case "last-quarter":
+            return data
+        case "tuning":
+            return hold_out_tail(data, TUNING_START)
+        case "leave-subjects-out":
+            return hold_out_groups(data, _held_out_groups(settings))
+        case _:
+            assert_never(settings.split)
 
 
 def _examples(settings: DataSettings) -> FederatedData:
     """A source that is examples already, with a test part of its own."""
-    match settings.source:
-        case "fashion-mnist":
-            return fashion.load(Path(settings.path or fashion.FOLDER))
-        case "folder":
-            return folder.load(Path(settings.path))
-        case "python":
-            return own.load(Path(settings.file), settings)
-        case _:
-            return digits.load()
+    path = _path(settings)
+    read: Mapping[str, Callable[[], FederatedData]] = {
+        "fashion-mnist": lambda: fashion.load(path or fashion.FOLDER),
+        "digits": digits.load,
+        "synthetic-digits": digits.load,
+        "synthetic-keywords": lambda: keywords.load(path),
+        "breast-cancer": breast_cancer.load,
+        "shuttle": lambda: shuttle.load(path),
+        "folder": lambda: folder.load(Path(settings.path)),
+        "python": lambda: own.load(Path(settings.file), settings),
+    }
+    return read[settings.source]()
+
+
+def _path(settings: DataSettings) -> Path | None:
+    return Path(settings.path) if settings.path else None
+
+
+def _held_out_groups(settings: DataSettings) -> tuple[str, ...]:
+    of = keywords.group if settings.source == "synthetic-keywords" else wrist.group
+    return tuple(map(of, settings.held_out_subjects))
 
 
 def _split(settings: DataSettings) -> Split:
@@ -65,7 +95,7 @@ def _split(settings: DataSettings) -> Split:
         case "tuning":
             return tuning
         case "leave-subjects-out":
-            return leave_groups_out(wrist.groups(settings.held_out_subjects))
+            return leave_groups_out(_held_out_groups(settings))
         case _:
             assert_never(settings.split)
 
@@ -85,6 +115,6 @@ def _held_out(settings: DataSettings) -> str:
             part = "each recording from 60 % to 75 %" if recorded else "the last fifth of the training part"
             return f"Held out for tuning: {part}. The test part was not used."
         case "leave-subjects-out":
-            return f"Never trained on: subjects {', '.join(wrist.groups(settings.held_out_subjects))}."
+            return f"Never trained on: subjects {', '.join(_held_out_groups(settings))}."
         case _:
             assert_never(settings.split)

@@ -19,6 +19,15 @@ def together(parts: list[Examples]) -> Examples:
     return parts[0] if len(parts) == 1 else Examples.join(parts)
 
 
+def hold_out_last_of_each_class(examples: Examples, share: int) -> LocalData:
+    """Hold out the last of each class in order, one in `share` of them, rounded down."""
+    out = np.zeros(len(examples), np.bool_)
+    for label in np.unique(examples.y):
+        index = np.flatnonzero(examples.y == label)
+        out[index[len(index) - len(index) // share :]] = True
+    return LocalData(examples.take(np.flatnonzero(~out)), examples.take(np.flatnonzero(out)))
+
+
 def hold_out_from(start: Fraction, examples: Examples) -> LocalData:
     """Train on the examples before the fraction `start`, rounded down, and hold out the rest, in order."""
     cut = int(len(examples) * start)

@@ -6,14 +6,17 @@ import msgspec
 
 from covey.errors import InputError
 
-SUBJECTS: Final = 10
-"""Subjects of the wrist data, numbered from 1."""
+SUBJECTS: Final = {"wrist": 10, "synthetic-keywords": 60}
+"""By source, how many people or voices it has, numbered from 1."""
 
 DEVICES: Final = 20
 """Devices when none are asked for: as many as the wrist data has."""
 
 EXAMPLES_PER_DEVICE: Final = (20, 50)
 """On a generated device, when nothing else is asked for."""
+
+POOLED: Final = frozenset({"fashion-mnist", "digits", "breast-cancer", "shuttle"})
+"""Sources without devices of their own."""
 
 PerDevice = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -24,8 +27,9 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     Attributes:
         source: The data set. "synthetic-digits" is "digits", resampled.
         file: For "python", a file that defines `load(settings) -> FederatedData`; it is run.
-        path: For "folder", the folder. For "wrist" the file and for "fashion-mnist" the folder, where they
-            are not in their usual place. Empty otherwise.
+        path: For "folder", the folder. For "wrist" and "shuttle" the file and for "fashion-mnist" the folder,
+            where they are not in their usual place. For "synthetic-keywords", the folder that keeps what was
+            made. "python" does with it what it likes. Empty otherwise.
         partition: "natural" keeps the data's own devices. "iid", "dirichlet" and "time" pool all examples and
             deal them anew, each to one device. "resampled" generates devices that draw from the pool with
             replacement when they are asked, however many: synthetic.
@@ -35,12 +39,23 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         examples_per_device: For "resampled", the fewest and the most training examples on a device.
         split: "last-quarter" holds out the source's own test part (for recordings and folders, the last
             quarter in time). "tuning" leaves that part out and holds out the last fifth of the rest: choose
-            learning rates on it. "leave-subjects-out" holds out every recording of `held_out_subjects`.
-        held_out_subjects: Numbers of the subjects that are never trained on; wrist data only.
+            learning rates on it. "leave-subjects-out" holds out all of `held_out_subjects`.
+        held_out_subjects: Numbers of the people or voices that are never trained on; "wrist" and
+            "synthetic-keywords" only.
         examples: At most this many training examples, all devices together; for quick runs.
     """
 
-    source: Literal["wrist", "fashion-mnist", "digits", "synthetic-digits", "folder", "python"]
+    source: Literal[
+        "wrist",
+        "fashion-mnist",
+        "digits",
+        "synthetic-digits",
+        "synthetic-keywords",
+        "breast-cancer",
+        "shuttle",
+        "folder",
+        "python",
+    ]
     file: str = ""
     path: str = ""
     partition: Literal["natural", "iid", "dirichlet", "time", "resampled"] = "natural"
@@ -48,7 +63,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     alpha: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 0.5
     examples_per_device: tuple[PerDevice, PerDevice] = EXAMPLES_PER_DEVICE
     split: Literal["last-quarter", "tuning", "leave-subjects-out"] = "last-quarter"
-    held_out_subjects: tuple[Annotated[int, msgspec.Meta(ge=1, le=SUBJECTS)], ...] = ()
+    held_out_subjects: tuple[Annotated[int, msgspec.Meta(ge=1, le=max(SUBJECTS.values()))], ...] = ()
     examples: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
     @property
@@ -77,12 +92,12 @@ def _check_path(settings: DataSettings) -> None:
         )
     if settings.source == "folder" and not settings.path:
         raise InputError("data.path: empty", hint="name the folder that holds one .npz file per device")
-    if settings.source in {"digits", "synthetic-digits"} and settings.path:
-        raise InputError("data.path: digits come with scikit-learn", hint="leave data.path out")
+    if settings.source in {"digits", "synthetic-digits", "breast-cancer"} and settings.path:
+        raise InputError(f"data.path: {settings.source} comes with scikit-learn", hint="leave data.path out")
 
 
 def _check_partition(settings: DataSettings) -> None:
-    if settings.partition == "natural" and settings.source in {"fashion-mnist", "digits"}:
+    if settings.partition == "natural" and settings.source in POOLED:
         raise InputError(
             f'data.partition: "natural" keeps real devices, and {settings.source} has none',
             hint="choose one of: iid, dirichlet, time, resampled",
@@ -113,19 +128,22 @@ def _check_generated(settings: DataSettings) -> None:
 
 
 def _check_subjects(settings: DataSettings) -> None:
-    leaves_out = settings.split == "leave-subjects-out"
-    if leaves_out and settings.source != "wrist":
-        raise InputError(
-            f'data.split: "leave-subjects-out" needs subjects, and {settings.source} has none',
-            hint="choose one of: last-quarter, tuning",
-        )
-    if not leaves_out and settings.held_out_subjects:
+    leaves_out, numbers = settings.split == "leave-subjects-out", settings.held_out_subjects
+    if not leaves_out and numbers:
         raise InputError(
             f'data.held_out_subjects: not used by the split "{settings.split}"',
             hint='set data.split to "leave-subjects-out", or leave data.held_out_subjects out',
         )
-    if leaves_out and len(set(settings.held_out_subjects)) not in range(1, SUBJECTS):
+    if not leaves_out:
+        return
+    if settings.source not in SUBJECTS:
         raise InputError(
-            f"data.held_out_subjects: {len(set(settings.held_out_subjects))} subjects held out of {SUBJECTS}",
-            hint=f"hold out between 1 and {SUBJECTS - 1}, such as [1, 2]",
+            f'data.split: "leave-subjects-out" needs subjects, and {settings.source} has none',
+            hint="choose one of: last-quarter, tuning",
+        )
+    count = SUBJECTS[settings.source]
+    if len(set(numbers)) not in range(1, count) or max(numbers) > count:
+        raise InputError(
+            f"data.held_out_subjects: {len(set(numbers))} subjects held out of {count}, numbered from 1",
+            hint=f"hold out between 1 and {count - 1}, such as [1, 2]",
         )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from covey.errors import InputError
 from covey.examples import Examples
-from covey_simulations.data import fashion
+from covey_simulations.data import fashion, keywords
 from covey_simulations.data.dealing import shares
 from covey_simulations.data.federation import FederatedData, load
 from covey_simulations.data.local import joined
@@ -60,6 +60,34 @@ def test_leave_subjects_out_keeps_subjects_apart() -> None:
     assert tested == {"s02", "s09"}
     assert trained == set(data.groups.values()) - tested
     assert data.notes[-1] == "Never trained on: subjects s02, s09."
+
+
+def test_leave_voices_out_keeps_voices_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.zeros((60, 4, 12, 49, 10), np.float32)
+    monkeypatch.setattr(keywords, "make", lambda _: keywords.Made(x, "1.51"))
+    data = loaded(
+        source="synthetic-keywords",
+        path=str(tmp_path),
+        split="leave-subjects-out",
+        held_out_subjects=[1, 60],
+    )
+    assert [name for name, local in data.devices.items() if len(local.held_out)] == [
+        "v01-Alex",
+        "v60-whisper",
+    ]
+    assert (data.training_devices, data.training_examples, data.held_out_examples) == (58, 58 * 48, 2 * 48)
+    assert data.notes[1:] == (
+        "2 of 60 devices have nothing to train on: v01-Alex, v60-whisper.",
+        "Never trained on: subjects v01, v60.",
+    )
+
+
+@pytest.mark.parametrize("source", ["breast-cancer", "shuttle"])
+def test_sources_without_devices_are_dealt(source: str) -> None:
+    whole = loaded(source=source, partition="time", devices=7)
+    assert len(whole.devices) == 7
+    tuned = loaded(source=source, partition="iid", devices=7, split="tuning")
+    assert tuned.training_examples + tuned.held_out_examples == whole.training_examples
 
 
 def test_dirichlet_gives_a_device_the_same_skew_in_training_and_test() -> None:

@@ -28,7 +28,7 @@ def test_the_defaults_fit_the_wrist_data() -> None:
         {"alpha": 0},
         {"examples": 0},
         {"held_out_subjects": [0]},
-        {"held_out_subjects": [11]},
+        {"held_out_subjects": [61]},
         {"split": "random"},
         {"partitions": "iid"},
     ],
@@ -58,6 +58,12 @@ def test_values_out_of_range_and_unknown_keys_are_refused(values: dict[str, Any]
         ({"examples_per_device": [5, 9]}, r"^data\.examples_per_device: not used .*natural"),
         ({"source": "folder", "path": "x", "split": "leave-subjects-out"}, r"^data\.split"),
         ({"held_out_subjects": [1]}, r"^data\.held_out_subjects: not used"),
+        ({"source": "breast-cancer", "partition": "iid", "path": "x"}, r"^data\.path"),
+        ({"source": "shuttle"}, r"^data\.partition: .*choose one of: iid, dirichlet, time, resampled"),
+        (
+            {"split": "leave-subjects-out", "held_out_subjects": [11]},
+            r"^data\.held_out_subjects: 1 subjects held out of 10, numbered from 1",
+        ),
         ({"split": "leave-subjects-out"}, r"^data\.held_out_subjects: 0 subjects"),
         (
             {"split": "leave-subjects-out", "held_out_subjects": list(range(1, 11))},
@@ -80,6 +86,9 @@ def test_values_that_do_not_fit_together_are_refused_by_key(values: dict[str, An
         {"source": "python", "file": "x.py", "path": "x", "partition": "iid"},
         {"split": "leave-subjects-out", "held_out_subjects": [1, 2]},
         {"partition": "time", "devices": 5},
+        {"source": "synthetic-keywords", "split": "leave-subjects-out", "held_out_subjects": [11, 60]},
+        {"source": "synthetic-keywords", "path": "x"},
+        {"source": "shuttle", "partition": "time", "path": "x"},
         {"source": "synthetic-digits", "devices": 10_000_000, "examples_per_device": [1, 1]},
         {
             "source": "wrist",
