@@ -7,6 +7,7 @@ import msgspec
 from covey.arrays import Parameters
 from covey.errors import ConfigError
 from covey.plan import Gradient, Train, Validate
+from covey_server import buffering
 from covey_server.settings import FederationFile, train_task, validate_task
 from covey_strategies.beside import Beside
 from covey_strategies.queries import personal
@@ -118,6 +119,7 @@ def check_fleet(file: FederationFile) -> None:
         )
     if file.privacy.noise_at == "server":
         raise ConfigError(
+        *buffering.faults(file),
             "[privacy]",
             "noise_at",
             'with "server" everybody has to trust the server; it is for simulations',
@@ -142,6 +144,7 @@ def _strategy_faults(file: FederationFile) -> Iterator[Fault]:
     if file.privacy.unit == "example" and strategy.name in {"scaffold", "fedper"}:
         fault = f'"{strategy.name}" is for whole updates, and unit "example" has single steps'
         yield "[strategy]", "name", fault, 'set [privacy] unit = "device", or take another strategy'
+    buffering.check_fleet(file)
 
 
 def _device_state_faults(file: FederationFile) -> Iterator[Fault]:

@@ -24,9 +24,10 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     Attributes:
         name: FedAvg arXiv:1602.05629; FedProx arXiv:1812.06127; FedAdam and FedYogi arXiv:2003.00295;
-            FedAvgM arXiv:1909.06335; SCAFFOLD arXiv:1910.06378; FedPer arXiv:1912.00818.
+            FedAvgM arXiv:1909.06335; SCAFFOLD arXiv:1910.06378; FedPer arXiv:1912.00818; FedBuff
+            arXiv:2106.06639.
         file: Instead of a name: a Python file of one's own that defines `build(settings)`.
-        learning_rate: Of the server optimiser (FedAdam, FedYogi, FedAvgM, SCAFFOLD).
+        learning_rate: Of the server optimiser (FedAdam, FedYogi, FedAvgM, SCAFFOLD, FedBuff).
         schedule: Of that rate over the rounds.
         warmup_rounds: Over so many rounds the rate first rises evenly; the schedule begins after them.
         momentum: FedAvgM.
@@ -39,9 +40,13 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         robust: Instead of the mean over all devices: a robust rule over the means of the groups that
             `privacy.largest_cohort` makes.
         trim: "trimmed-mean": share of the groups that is left out at either end, element by element.
+        buffer: FedBuff: devices in one sum, K.
+        concurrency: FedBuff: devices that train at the same time, M.
     """
 
-    name: Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "scaffold", "fedper"] = "fedavg"
+    name: Literal["fedavg", "fedprox", "fedadam", "fedyogi", "fedavgm", "scaffold", "fedper", "fedbuff"] = (
+        "fedavg"
+    )
     file: str = ""
     learning_rate: Positive = 1.0
     schedule: Schedule = "constant"
@@ -55,6 +60,8 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     personal: Annotated[tuple[str, ...], msgspec.Meta(max_length=1024)] = ()
     robust: Robust = "none"
     trim: Annotated[float, msgspec.Meta(ge=0, lt=0.5)] = 0.1
+    buffer: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 10
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20
 
     def build(self) -> FedAvg:
         """Flower's strategy, or one's own.
@@ -66,7 +73,7 @@ class StrategySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     def _named(self) -> FedAvg:
         match self.name:
-            case "fedavg" | "fedper":
+            case "fedavg" | "fedper" | "fedbuff":
                 return FedAvg(**FEW)
             case "fedprox":
                 return FedProx(proximal_mu=self.proximal_mu, **FEW)

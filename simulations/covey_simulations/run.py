@@ -45,6 +45,7 @@ from covey_simulations.availability.run import clock_of, clocked, columns_of
 from covey_simulations.central import Watch, train_centrally
 from covey_simulations.engines.choosing import engine_for, running
 from covey_simulations.engines.settings import Stages
+from covey_simulations.fedbuff import BufferedCoordinator
 from covey_simulations.origin import hold_to_origin
 from covey_simulations.packaging import install, package, pooled_inputs
 from covey_simulations.report import stored
@@ -205,7 +206,8 @@ def _coordinator(
     world: World, grid: Grid, ledger: LedgerWriter, progress: Progress, enough: Enough | None
 ) -> Coordinator:
     watcher = Watcher(progress)
-    coordinator = Coordinator(
+    kind = BufferedCoordinator if world.file.strategy.name == "fedbuff" else Coordinator
+    coordinator = kind(
         grid=grid,
         file=world.file,
         model=world.model,

@@ -211,6 +211,7 @@ def check(subject: Subject) -> None:
         ConfigError: The table does not fit the rest.
         InputError: At no hour of a week enough devices are online; says how many are.
     """
+    _check_buffer(subject)
     if not subject.settings.keeps_clock:
         return
     wanted, trace = rules(subject).enough, modelled(subject).trace
@@ -230,6 +231,32 @@ def check(subject: Subject) -> None:
             hint=f"lower federation.{_asked_by(subject)} to {most}, or have more of them online"
             if most >= SMALLEST_SUM
             else "see [availability]: with these figures hardly a device is ever on",
+        )
+
+
+def _check_buffer(subject: Subject) -> None:
+    """What asynchronous rounds need of a clock."""
+    settings, strategy, devices = subject.settings, subject.file.strategy, len(subject.data.devices)
+    if strategy.name != "fedbuff":
+        return
+    if not settings.keeps_clock:
+        raise ConfigError(
+            TABLE,
+            "trace",
+            'strategy "fedbuff" goes by a virtual clock, and nothing is said of one',
+            hint="say who is online and how fast devices are, for example spread = 1.0",
+        )
+    for key in ("needed", "pause_minutes"):
+        if getattr(settings, key):
+            raise ConfigError(
+                TABLE, key, "is about rounds of cohorts, and a buffer has none", hint="set it to 0"
+            )
+    if strategy.buffer > devices:
+        raise ConfigError(
+            "[strategy]",
+            "buffer",
+            f"{strategy.buffer} of {devices} devices: each is in a buffer once",
+            hint=f"lower it, to {max(devices // 2, 2)} for example",
         )
 
 

@@ -14,7 +14,7 @@ from covey.plan import Gradient, Plan, Train
 from covey.seeds import derive, generator
 from covey_simulations.availability import clock, usage
 from covey_simulations.availability.flops import later_stages
-from covey_simulations.availability.keyed import Flags, Nodes, uniform
+from covey_simulations.availability.keyed import Flags, Floats, Nodes, uniform
 from covey_simulations.availability.tiers import ROUND_TRIP
 from covey_simulations.availability.traces import HOUR
 from covey_simulations.availability.usage import DIGITS, Usage
@@ -79,6 +79,7 @@ class Clockwork:
         tell: Is told when the run has to wait for devices.
         waited: Hours since the last round's row in which too few devices were online.
         online: Devices online when the last cohort was drawn, of a large fleet about.
+        row: What the next round's row says beside the time.
     """
 
     rules: Rules
@@ -89,8 +90,8 @@ class Clockwork:
     tell: Callable[[str], None] = lambda _: None
     waited: float = 0.0
     online: int = 0
+    row: dict[str, float] = field(default_factory=dict)
     _sum: tuple[int, float] = (0, 0.0)
-    _row: dict[str, float] = field(default_factory=dict)
     _unlined: float = 0.0
 
     @property
@@ -98,9 +99,20 @@ class Clockwork:
         """Seconds since midnight, UTC, of the first day."""
         return self.rules.start + self.hours * HOUR
 
+    def after(self, seconds: float) -> float:
+        """What it will show, in hours."""
+        return round(self.hours + seconds / HOUR, DIGITS)
+
     def advance(self, seconds: float) -> None:
         """Time passes."""
-        self.hours = round(self.hours + seconds / HOUR, DIGITS)
+        self.hours = self.after(seconds)
+
+    def has_waited(self, began: float, what: str) -> None:
+        """Since an hour, for something: it is counted and told."""
+        waited = round(self.hours - began, DIGITS)
+        if waited:
+            self.waited, self._unlined = self.waited + waited, self._unlined + waited
+            self.tell(f"waited {waited:g} simulated hours for {what}")
 
     def present(self, nodes: Sequence[int]) -> Sequence[int]:
         """Who of a fleet is online, once enough are; of a large one, some of them.
@@ -120,14 +132,8 @@ class Clockwork:
                     f"{self.rules.enough} are to be asked",
                     hint="ask fewer, or change [availability]: its trace has ended, or batteries stay empty",
                 )
-            self.hours = round(self.hours + STEP, DIGITS)
-        waited = self.hours - began
-        if waited:
-            self.waited, self._unlined = self.waited + waited, self._unlined + waited
-            self.tell(
-                f"waited {waited:g} simulated hours for {self.rules.enough} devices to be online: "
-                f"until then at most {most} were"
-            )
+            self.advance(STEP * HOUR)
+        self.has_waited(began, f"{self.rules.enough} devices to be online: until then at most {most} were")
         return found
 
     def _online(self, nodes: Sequence[int]) -> Sequence[int]:
@@ -136,6 +142,10 @@ class Clockwork:
         found = self.availability.online(looked, self.at)
         self.online = round(len(found) * len(nodes) / max(len(looked), 1))
         return [int(node) for node in found]
+
+    def look(self, nodes: Sequence[int]) -> None:
+        """Count who of a fleet is online, for a round's row."""
+        self._online(nodes)
 
     def begin(self, plan: Plan, parameters: Parameters, cohort: Sequence[int]) -> Began:
         """The first stage of one cohort's sum; cohorts of one sum run side by side.
@@ -155,17 +165,42 @@ class Clockwork:
         attempts = self.availability.attempts(nodes, self.rules.start + began * HOUR, work, key)
         lost = self._lost_later(plan, nodes, attempts, key)
         attempts = _until_the_end(attempts, lost != "")
-        stage = clock.ended(attempts, self.rules.timeout, ceil(self.rules.needed * len(nodes)))
+        needed = max(ceil(self.rules.needed * len(nodes)), plan.minimum)
+        stage = clock.ended(attempts, self.rules.timeout, needed)
         seconds = stage.seconds
         if plan.masks != "on" and later_stages(plan):
             seconds += ROUND_TRIP
         self.hours = max(self.hours, round(began + seconds / HOUR, DIGITS))
-        joules, moved = attempts.spent(stage.seconds)
         counted = stage.answered & (lost == "")
+        ended = round(began + stage.seconds / HOUR, DIGITS)
+        self.count(plan, (began, ended), nodes, counted, attempts.spent(stage.seconds))
+        in_time = nodes[stage.answered]
+        stages = dict(zip(nodes.tolist(), lost.tolist(), strict=True))
+        found = frozenset(in_time.tolist())
+        return Began(found, {node: stages[node] for node in found if stages[node]})
+
+    def count(
+        self,
+        plan: Plan,
+        times: tuple[float, float],
+        nodes: Nodes,
+        counted: Flags,
+        spent: tuple[Floats, Floats],
+    ) -> None:
+        """Count what a sum took.
+
+        Args:
+            plan: What was asked.
+            times: When it began and ended, hours.
+            nodes: Of whom.
+            counted: Who of them is in it.
+            spent: Joules and bytes of each.
+        """
+        joules, moved = spent
         self.usage.add(
             usage.line(
                 named=(plan.round, plans.kind(plan), plan.sum, plan.cohort_number),
-                times=(self._unlined, began, round(began + stage.seconds / HOUR, DIGITS)),
+                times=(self._unlined, *times),
                 nodes=nodes,
                 answered=counted,
                 joules=joules,
@@ -176,10 +211,6 @@ class Clockwork:
         if plan.round >= self.rules.last:  # perhaps nobody asks for a round's columns after it
             self.usage.write()
         self._note(plan, int(counted.sum()))
-        in_time = nodes[stage.answered]
-        stages = dict(zip(nodes.tolist(), lost.tolist(), strict=True))
-        found = frozenset(in_time.tolist())
-        return Began(found, {node: stages[node] for node in found if stages[node]})
 
     def later(self, asked: int, answered: int) -> None:
         """A later stage of a sum with masks: who is lost there is waited for, unless enough answer."""
@@ -190,7 +221,7 @@ class Clockwork:
         """What a round's row says of the clock; writes down what was spent."""
         self.usage.write()
         self.advance(self.rules.pause)
-        row = {"hours": self.hours, **self._row, "waited": round(self.waited, DIGITS)}
+        row = {"hours": self.hours, **self.row, "waited": round(self.waited, DIGITS)}
         self.waited = 0.0
         return row
 
@@ -205,8 +236,8 @@ class Clockwork:
     def _note(self, plan: Plan, answered: int) -> None:
         """What a round's row says of its training; cohorts of one sum count together."""
         if isinstance(plan.task, Train | Gradient):
-            before = self._row.get("answered", 0) if plan.cohort_number else 0
-            self._row = {"online": self.online, "answered": before + answered}
+            before = self.row.get("answered", 0) if plan.cohort_number else 0
+            self.row = {"online": self.online, "answered": before + answered}
 
 
 def some_of(nodes: Sequence[int], most: int, seed: int, key: int) -> Nodes:

@@ -31,10 +31,15 @@ class AvailableGrid(CohortGrid):
         self.clockwork = clockwork
         self._begun: dict[str, Began] = {}
 
+    @property
+    def fleet(self) -> Sequence[int]:
+        """All devices, online or not."""
+        nodes = self._grid.get_node_ids()
+        return nodes if isinstance(nodes, Sequence) else list(nodes)
+
     def get_node_ids(self) -> Iterable[int]:
         """Who is online, once enough are."""
-        nodes = self._grid.get_node_ids()
-        return self.clockwork.present(nodes if isinstance(nodes, Sequence) else list(nodes))
+        return self.clockwork.present(self.fleet)
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -90,7 +95,7 @@ class AvailableSums(AvailableGrid):
         super().__init__(grid, clockwork)
         if not isinstance(grid, SumsAtOnce):
             raise TypeError("a grid that gives no sums at once")
-        self._sums: SumsAtOnce = grid
+        self.sums: SumsAtOnce = grid
 
     def sum_at_once(self, plan: Plan, parameters: Parameters, cohort: Sequence[int]) -> Summed:
         """The sum of those who are in time; nothing is worked out where they are too few to open one."""
@@ -98,7 +103,7 @@ class AvailableSums(AvailableGrid):
         there = [node for node in cohort if node in answered]
         if len(there) < plan.minimum:
             return Summed(np.zeros(plan.length, np.int64), answered)
-        return self._sums.sum_at_once(plan, parameters, there)
+        return self.sums.sum_at_once(plan, parameters, there)
 
 
 def available(grid: Grid, clockwork: Clockwork) -> AvailableGrid:
