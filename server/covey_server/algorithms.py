@@ -100,6 +100,7 @@ def check(file: FederationFile) -> None:
         *_robust_faults(file),
         *_clipping_faults(file),
         *_central_faults(file),
+        *buffering.faults(file),
     ):
         raise ConfigError(table, key, fault, hint=hint)
 
@@ -119,12 +120,12 @@ def check_fleet(file: FederationFile) -> None:
         )
     if file.privacy.noise_at == "server":
         raise ConfigError(
-        *buffering.faults(file),
             "[privacy]",
             "noise_at",
             'with "server" everybody has to trust the server; it is for simulations',
             hint='leave it at "devices": each adds its share, and no trust is needed',
         )
+    buffering.check_fleet(file)
     if file.strategy.file:
         raise ConfigError(
             "[strategy]",
@@ -144,7 +145,6 @@ def _strategy_faults(file: FederationFile) -> Iterator[Fault]:
     if file.privacy.unit == "example" and strategy.name in {"scaffold", "fedper"}:
         fault = f'"{strategy.name}" is for whole updates, and unit "example" has single steps'
         yield "[strategy]", "name", fault, 'set [privacy] unit = "device", or take another strategy'
-    buffering.check_fleet(file)
 
 
 def _device_state_faults(file: FederationFile) -> Iterator[Fault]:
