@@ -200,17 +200,26 @@ def _sweep_of(
 
 
 def _built_in(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values; paths are strings."""
-    found: dict[str, Any] = msgspec.to_builtins(dict(keys), enc_hook=_plain)
+    """Plain values; paths are strings, ranges are lists.
+
+    Raises:
+        ConfigError: A value is neither a number, nor text, nor made of such.
+    """
+    try:
+        found: dict[str, Any] = msgspec.to_builtins(dict(keys), enc_hook=_plain)
+    except NotImplementedError as error:
+        raise ConfigError("configuration", "", f"{error} is no value of it") from error
     return found
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, PathLike):
         return str(value)
+    if isinstance(value, range):
+        return list(value)
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise NotImplementedError(type(value))
+    raise NotImplementedError(type(value).__name__)
 
 
 def _with_given(base: Mapping[str, Any], given: Given) -> dict[str, Any]:

@@ -122,9 +122,9 @@ def _name(label: str, file: SimulationFile, digests: Mapping[str, str]) -> str:
 def _lists(grid: Mapping[str, Any]) -> dict[str, list[Any]]:
     found = flat(grid)
     for key, values in found.items():
-        if not isinstance(values, list) or not values:
+        if not isinstance(values, list | tuple) or not values:
             raise ConfigError("sweep", f"grid.{key}", "expected a list of values, such as [0.01, 0.1]")
-    return found
+    return {key: list(values) for key, values in found.items()}
 
 
 def _points(grid: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

@@ -58,7 +58,7 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     if any(line.n == 1 for line in comparison.lines):
         yield "n = 1 has no interval: one seed says nothing of the next. Run more: seeds = [0, 1, 2]."
     if any(line.epsilon is None for line in comparison.lines):
-        yield "ε none: runs without noise, which promise nothing."
+        yield "ε none: runs without noise, or with the server's: they promise nothing against it."
     if comparison.noisy:
         yield "Accuracies are those of private sums, with the sums' noise; “packaged fp32” is exact."
     if any(line.difference and line.difference.n < line.n for line in comparison.lines):

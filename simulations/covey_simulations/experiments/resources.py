@@ -44,7 +44,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def counted(folder: Path) -> Iterator[None]:
     """Count what the block takes into a run's folder, if there is one at its end, however it ends."""
-    _let_go()
+    _reset_peak()
     began, cpu = time.monotonic(), _cpu()
     try:
         yield
@@ -69,11 +69,14 @@ def _cpu() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _let_go() -> None:
-    """Give back what an earlier run left, so that the peak is of the next."""
+def let_go() -> None:
+    """Give back what an earlier run left, so that the peak is of the next; takes a quarter of a second."""
     gc.collect()
     with suppress(OSError, AttributeError):  # glibc's; musl has none
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _reset_peak() -> None:
     with suppress(OSError):
         _CLEAR.write_text(_RESET_PEAK)
 

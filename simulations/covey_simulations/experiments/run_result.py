@@ -108,9 +108,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         told = self.summary
-        epsilon = (
-            "none: no noise" if told.privacy.epsilon_server is None else f"{told.privacy.epsilon_server:g}"
-        )
+        why = "the server added the noise" if told.privacy.is_central else "no noise"
+        epsilon = f"none: {why}"
+        if told.privacy.epsilon_server is not None:
+            epsilon = f"{told.privacy.epsilon_server:g}"
         lines = {
             "Accuracy": text.percent(told.accuracy_federated),
             "Rounds": f"{told.rounds}, up to {told.devices} devices",

@@ -59,13 +59,13 @@ def sweep(
 
 def _close(folder: SweepFolder, console: Console, *, parquet: bool) -> None:
     listing = folder.listing()
-    failed = {each: why for each in listing.runs if (why := folder.failure(each.run)) is not None}
+    failed = [(each, why) for each in listing.runs if (why := folder.failure(each.run)) is not None]
     kinds = "csv and .parquet" if parquet else "csv"
     say(console, "", f"{folder.path / 'results'}.{kinds}, {folder.path / 'rounds'}.{kinds}")
     if not parquet:
         say(console, tables.NO_PARQUET)
     say(console, f"covey compare {shlex.quote(str(folder.path))}")
-    for each, why in failed.items():
+    for each, why in failed:
         say(
             console,
             f"failed: {each.case}, seed {each.seed}: {why.message}{f' ({why.hint})' * bool(why.hint)}",

@@ -21,7 +21,8 @@ TERMINATED = 143
 def main(descriptor: int) -> None:
     """Carry out what comes in, until whoever sends it is gone."""
     prepare()
-    from covey_simulations.experiments.carrying import carry_out  # noqa: PLC0415 - after `prepare`
+    from covey_simulations.experiments import resources  # noqa: PLC0415 - after `prepare`
+    from covey_simulations.experiments.carrying import carry_out  # noqa: PLC0415 - idem
     from covey_simulations.experiments.jobs import Job, Told  # noqa: PLC0415 - idem
 
     with Connection(descriptor) as link:
@@ -37,6 +38,7 @@ def main(descriptor: int) -> None:
                 job = msgspec.msgpack.decode(link.recv_bytes(), type=Job)
             except (EOFError, OSError):
                 return
+            resources.let_go()
             carry_out(job, tell)
 
 
