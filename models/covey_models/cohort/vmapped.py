@@ -83,4 +83,6 @@ def _tried(network: nn.Module, input_shape: tuple[int, ...]) -> None:
 def _why(message: str) -> str:
     if "random" in message:
         return "it draws random numbers, which each device draws from its own seed"
+    if ".item()" in message:
+        return "it looks at a value in Python, as .item() or an if does"
     return message

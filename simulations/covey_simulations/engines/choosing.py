@@ -9,6 +9,7 @@ from typing import Final
 from flwr.serverapp import Grid
 
 from covey.errors import InputError
+from covey_models.cohort.in_turn import InTurn
 from covey_models.cohort.programs import Chosen, choose
 from covey_models.model import Model
 from covey_server.algorithms import is_stateful
@@ -74,7 +75,16 @@ def engine_for(file: SimulationFile, protection: Protection, model: Model) -> En
     workers = file.simulation.workers or os.cpu_count() or 1
     if wanted == "auto":
         wanted = "batched" if chosen.is_batched or workers == 1 else "processes"
-    return Engine(wanted, 1 if wanted == "batched" else workers, chosen, chosen.why)
+    return Engine(wanted, 1 if wanted == "batched" else workers, chosen, _why(chosen, model, file))
+
+
+def _why(chosen: Chosen, model: Model, file: SimulationFile) -> str:
+    """Why devices are trained one after the other, and what that costs; empty where they are not."""
+    if not isinstance(chosen.program, InTurn):
+        return ""
+    size = file.training.batch_size
+    seconds = chosen.program.seconds(model.input_shape, size)
+    return f"{chosen.why}; {seconds * 1e3:.2g} ms of a core for each batch of {size}"
 
 
 @contextmanager

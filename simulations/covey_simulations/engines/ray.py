@@ -14,6 +14,7 @@ import logging
 import os
 import queue
 import re
+import socket
 import sys
 import threading
 import time
@@ -43,6 +44,7 @@ TOTAL: Final = "total"
 REFUSED: Final = "refused"
 START_SECONDS: Final = 120.0
 _POLL: Final = 0.002
+_CONNECT_SECONDS: Final = 5.0
 _NO_TIP: Final = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 """Else Ray tells everybody of a change to accelerators."""
 _OWN: Final = re.compile(r"covey_[a-z]+_of_")
@@ -147,12 +149,26 @@ def _connect(ray: Any, workers: int, address: str) -> None:
     environment = {"env_vars": {"PYTHONPATH": path}}
     try:
         if address:
+            _check_reachable(address)
             ray.init(address=address, runtime_env=environment, **quiet)
         else:
             ray.init(num_cpus=workers or None, include_dashboard=False, runtime_env=environment, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at {address}" if address else "Ray does not start"
         raise InputError(f"{where}: {error}", hint="check simulation.ray_address; ray status") from error
+
+
+def _check_reachable(address: str) -> None:
+    """Ask for a connection first: Ray itself tries for minutes.
+
+    Raises:
+        OSError: There is none.
+        ValueError: Not HOST:PORT.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _take_along(cloudpickle: Any) -> None:
