@@ -56,7 +56,8 @@ def digests(file: SimulationFile) -> dict[str, str]:
 
 def _files(file: SimulationFile) -> list[Path]:
     """The person's own files that decide the result."""
-    code = [Path(name) for name in (file.model.file, file.data.file, file.strategy.file) if name]
+    named = (file.model.file, file.data.file, file.strategy.file, file.availability.path)
+    code = [Path(name) for name in named if name]
     folder = Path(file.data.path)
     data = [*sorted(folder.glob("*.npz")), *folder.glob("labels.txt")] if file.data.source == "folder" else []
     return code + data

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from covey_simulations.availability.keyed import Flags, Floats, Nodes, normal, uniform
+from covey_simulations.availability.settings import Law
 from covey_simulations.availability.tiers import EFFICIENCY, LINK_WATTS, ROUND_TRIP, Tier
 from covey_simulations.availability.work import Attempts, Work
-
-Law = Literal["lognormal", "pareto"]
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from covey_simulations.availability.hardware import Law
-
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Chance = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Hours = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Zone = Annotated[float, msgspec.Meta(ge=-12, le=14)]
+Law = Literal["lognormal", "pareto"]
 Kind = Literal["always", "diurnal", "battery", "file"]
 
 

@@ -172,6 +172,17 @@ def test_a_trace_that_is_too_short_is_refused(tmp_path: Path) -> None:
         read(file_of(trace, devices_per_round=9))
 
 
+def test_a_trace_that_was_changed_meanwhile_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    lines = [f"device-{n:02d},0,99" for n in range(1, 11)]
+    path.write_text("\n".join(["device,from,until", *lines, ""]), "utf-8")
+    file = file_of({"trace": "file", "path": str(path)}, validate_every=1)
+    run(file, tmp_path / "run", stop_after=2)
+    path.write_text("\n".join(["device,from,until", *lines[1:], ""]), "utf-8")
+    with pytest.raises(StateError, match=r"changed since the run began: .*trace\.csv"):
+        run(file, tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("availability", "federation", "said"),
     [
