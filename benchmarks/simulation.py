@@ -113,7 +113,7 @@ def one(
     runs = []
     for _ in range(arguments.repeats):
         with scratch() as folder:
-            runs.append(measure(command, contestants.environment(), folder, TIMEOUT))
+            runs.append(measure(command, contestants.environment(folder), folder, TIMEOUT))
     heading = {"workload": workload.name, "clients": workload.clients, "cohort": workload.cohort}
     return lines.line(heading, contestant, runs, rounds)
 

@@ -103,6 +103,7 @@ def present(wanted: Iterable[Contestant], environments: Path) -> list[Contestant
     return found
 
 
-def environment() -> dict[str, str]:
-    """Of every program that is measured."""
-    return {**os.environ, **QUIET, **ALONE, "PYTHONPATH": str(PROGRAMS.parent)}
+def environment(folder: Path) -> dict[str, str]:
+    """Of every program that is measured; what Ray leaves behind goes to `folder`."""
+    own = {"PYTHONPATH": str(PROGRAMS.parent), "RAY_TMPDIR": str(folder)}
+    return {**os.environ, **QUIET, **ALONE, **own}

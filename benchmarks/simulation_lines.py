@@ -112,7 +112,7 @@ def table(lines: Iterable[Line]) -> str:
     repeats: the rest is the machine's other work.
     """
     lines = list(lines)
-    workloads = list(dict.fromkeys(each["workload"] for each in lines))
+    workloads = sorted({each["workload"] for each in lines})
     rows: dict[tuple[str, str], dict[str, Line]] = {}
     for each in lines:
         rows.setdefault((each["peer"], each["engine"]), {})[each["workload"]] = each

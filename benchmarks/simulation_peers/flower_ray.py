@@ -65,7 +65,7 @@ def main(job: Job) -> None:
         client_app(job.folder),
         job.clients.workload.clients,
         backend_config={
-            "init_args": {"num_cpus": WORKERS, "_temp_dir": f"{Path(job.address).parent}/ray"},
+            "init_args": {"num_cpus": WORKERS},
             "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
         },
     )
