@@ -1,4 +1,4 @@
-"""Pictures of a run on its virtual clock: accuracy and rounds over hours, what each device spent."""
+"""Pictures of a run on its virtual clock: accuracy and rounds over time, what each device spent."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,43 +17,48 @@ DAY: Final = 24
 """Hours: an axis that is longer has its ticks at halves of days."""
 DOTS: Final = 30
 """Points of a line that still stand apart."""
+UNITS: Final = ((2.0, 1.0, "hours"), (0.05, 60.0, "minutes"), (0.0, 3600.0, "seconds"))
+"""Of an axis: from so many hours on, so many of it in an hour, its name."""
 Units = Callable[[float | None], str]
+Values = NDArray[np.float64]
 
 
 def accuracy(rounds: Sequence[Round]) -> drawing.Chart | None:
-    """Accuracy over simulated hours; None where no validated round has an hour."""
+    """Accuracy over simulated time; None where no validated round has an hour."""
     points = [(r.hours, r.accuracy) for r in rounds if text.measured(r.hours) and text.measured(r.accuracy)]
     if not points:
         return None
-    x, y = _columns(points)
+    x, y, unit = _columns(points)
 
     def paint(figure: Figure, _narrow: bool) -> None:
         axes = figure.add_subplot()
-        _over_hours(axes, x, y)
+        marker = "o" if len(x) <= DOTS else "none"
+        axes.plot(x, y, color=svg.BLUE, marker=marker, markersize=4, markeredgewidth=0)
+        _time_axis(axes, x[-1], unit)
         axes.set_ylim(0, 1.1)
         axes.set_yticks(np.linspace(0, 1, 6))
         axes.yaxis.set_major_formatter(FuncFormatter(drawing.percent))
 
-    label = f"Accuracy over {x[-1]:.1f} simulated hours: from {text.percent(y[0])} to {text.percent(y[-1])}"
+    label = f"Accuracy over {x[-1]:.3g} simulated {unit}: from {text.percent(y[0])} to {text.percent(y[-1])}"
     return drawing.chart("clock-accuracy", label, paint, (drawing.HALF, 300), (drawing.NARROW, 260))
 
 
-def rounds_over_hours(rounds: Sequence[Round]) -> drawing.Chart | None:
-    """Rounds completed over simulated hours: where it is flat, nothing could be asked."""
+def rounds_over_time(rounds: Sequence[Round]) -> drawing.Chart | None:
+    """Rounds completed over simulated time: where it is flat, nothing could be asked."""
     points = [(r.hours, float(r.round)) for r in rounds if text.measured(r.hours)]
     if not points:
         return None
-    x, y = _columns(points)
+    x, y, unit = _columns(points)
 
     def paint(figure: Figure, _narrow: bool) -> None:
         axes = figure.add_subplot()
         axes.step([0.0, *x], [0.0, *y], where="post", color=svg.BLUE)
-        _hours_axis(axes, x[-1])
+        _time_axis(axes, x[-1], unit)
         axes.set_ylim(0, y[-1] * 1.05)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_ylabel("rounds")
 
-    label = f"Rounds completed over {x[-1]:.1f} simulated hours: {y[-1]:.0f}"
+    label = f"Rounds completed over {x[-1]:.3g} simulated {unit}: {y[-1]:.0f}"
     return drawing.chart("clock-rounds", label, paint, (drawing.HALF, 300), (drawing.NARROW, 240))
 
 
@@ -100,21 +105,16 @@ def _spent(name: str, what: str, values: Sequence[float], units: Units) -> drawi
     return drawing.chart(name, label, paint, (drawing.HALF, 280), (drawing.NARROW, 260))
 
 
-def _columns(points: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Hours and values; of very many points some, evenly spaced."""
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[Values, Values, str]:
+    """Times, values and the times' unit; of very many points some, evenly spaced."""
     chosen = np.linspace(0, len(points) - 1, min(len(points), drawing.MOST_POINTS)).round().astype(np.int64)
     x, y = np.array([points[place] for place in chosen], np.float64).T
-    return x, y
+    factor, unit = next((factor, unit) for least, factor, unit in UNITS if x[-1] >= least)
+    return x * factor, y, unit
 
 
-def _over_hours(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-    marker = "o" if len(x) <= DOTS else "none"
-    axes.plot(x, y, color=svg.BLUE, marker=marker, markersize=4, markeredgewidth=0)
-    _hours_axis(axes, x[-1])
-
-
-def _hours_axis(axes: Axes, last: float) -> None:
+def _time_axis(axes: Axes, last: float, unit: str) -> None:
     axes.set_xlim(0, max(last, 1e-6) * 1.01)
-    days = {"steps": [1, 1.2, 2.4, 4.8, 7.2, 10]} if last > DAY else {}
+    days = {"steps": [1, 1.2, 2.4, 4.8, 7.2, 10]} if unit == "hours" and last > DAY else {}
     axes.xaxis.set_major_locator(MaxNLocator(6, **days))
-    axes.set_xlabel("simulated hours")
+    axes.set_xlabel(f"simulated {unit}")

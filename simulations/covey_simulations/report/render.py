@@ -80,7 +80,7 @@ def _clocked(facts: ReportFacts) -> dict[str, Any]:
         return {}
     return {
         "clock_accuracy_chart": clock_charts.accuracy(facts.rounds),
-        "clock_rounds_chart": clock_charts.rounds_over_hours(facts.rounds),
+        "clock_rounds_chart": clock_charts.rounds_over_time(facts.rounds),
         "clock_joules_chart": clock_charts.joules(facts.clock.joules),
         "clock_bytes_chart": clock_charts.moved(facts.clock.bytes),
     }
