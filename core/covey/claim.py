@@ -15,6 +15,9 @@ from covey.spending import Asked, Sum, spent
 DECIMALS: Final = 3
 """That a stated ε is rounded up to."""
 
+CENTRAL: Final = "central"
+"""In the place of a mechanism: the server adds the noise, and everybody has to trust it."""
+
 _HIDDEN: Final[dict[Masks, str]] = {
     "none": "NO MASKS: the server saw every answer",
     "elided": "masks elided: a simulation that skips them",
@@ -28,11 +31,12 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         masks: "on", "elided" or "none": of all sums the worst.
-        noise: "skellam", "discrete-gaussian" or, if a sum had none, "none".
+        noise: "skellam", "discrete-gaussian" or, if a sum had none, "none"; "central" if the server added it.
         simulated: Whether noise was drawn from a seed: the ε are what a fleet would have, and protect nobody.
         unit: What the ε are about: one example, or one device's whole contribution.
         delta: δ of the whole run.
-        epsilon_server: ε against the server and the devices it may control; null without noise. Rounded up.
+        epsilon_server: ε against the server and the devices it may control; null without noise, and where the
+            server added it. Rounded up.
         epsilon_release: ε against an outsider who sees only what is released; null without noise. Rounded up.
         sums: Private sums that were asked for, by kind; each counts, also if it was not opened.
         unopened: How many were not opened.
@@ -50,6 +54,11 @@ class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     unopened: int
     statement: str
 
+    @property
+    def is_central(self) -> bool:
+        """Whether the server added the noise, so that there is an ε for the release and none against it."""
+        return self.noise == CENTRAL and self.epsilon_release is not None
+
 
 def privacy_of(sums: Iterable[Sum], delta: float) -> Privacy:
     """What protected sums of one unit, and what they cost.
@@ -64,7 +73,15 @@ def privacy_of(sums: Iterable[Sum], delta: float) -> Privacy:
     masks = min((each.masks for each in asked), key=list(_HIDDEN).index)
     server, release = _stated(cost.server), _stated(cost.release)
     hidden = _HIDDEN[masks]
-    if server is None or release is None:
+    if server is None and release is not None:
+        trusted = (
+            "THE SERVER ADDS THE NOISE and is trusted with every sum (central DP): no ε against it;"
+            f" ε = {release} for the release if it does as it should, δ = {delta:g}, unit {cost.unit};"
+            " SIMULATION ONLY: no fleet is offered this"
+            f"{', and this noise came from a seed' if cost.simulated else ''}"
+        )
+        statement = f"{hidden}; {trusted}"
+    elif server is None or release is None:
         statement = f"{hidden}; NO NOISE: no differential privacy"
     else:
         claim = f"ε = {server} against the server, {release} for the release, δ = {delta:g}, unit {cost.unit}"
@@ -89,5 +106,11 @@ def _stated(cost: Epsilon | None) -> float | None:
 
 
 def _mechanism(asked: list[Asked]) -> str:
-    mechanisms = [each.noise.mechanism if each.noise else "none" for each in asked]
-    return "none" if "none" in mechanisms else mechanisms[0]
+    mechanisms = [_mechanism_of(each) for each in asked]
+    return next((each for each in ("none", CENTRAL) if each in mechanisms), mechanisms[0])
+
+
+def _mechanism_of(asked: Asked) -> str:
+    if asked.central is not None:
+        return CENTRAL
+    return asked.noise.mechanism if asked.noise else "none"

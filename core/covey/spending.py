@@ -10,14 +10,16 @@ counts, and of that what stays when all that can be removed is asked for.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+import msgspec
+
 from covey import plan as plans
-from covey.accounting import DiscreteGaussian, Epsilon, Event, Skellam, epsilon
+from covey.accounting import DiscreteGaussian, Epsilon, Event, MatrixGaussian, Skellam, epsilon
 from covey.noise.removal import local_shares
-from covey.plan import Gradient, Masks, Noise, Plan, Unit
+from covey.plan import CentralNoise, Gradient, Masks, Noise, Plan, Unit
 
 View = Literal["server", "settled", "release"]
 """Against whom, and knowing what.
@@ -49,6 +51,8 @@ class Asked:
         sampling_rate: q of the coins; 1 for none.
         masks: Whether answers were masked.
         noise: What the devices added; None for nothing.
+        central: What the server added instead; None for nothing.
+        round: Of training, where the server adds noise: it may be correlated over rounds.
     """
 
     run: str
@@ -64,6 +68,8 @@ class Asked:
     sampling_rate: float
     masks: Masks
     noise: Noise | None
+    central: CentralNoise | None = None
+    round: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> "Asked":
@@ -82,7 +88,14 @@ class Asked:
             sampling_rate=plan.task.sampling_rate if isinstance(plan.task, Gradient) else 1.0,
             masks=plan.masks,
             noise=plan.noise,
+            central=None if plan.central is msgspec.UNSET else plan.central,
+            round=0 if plan.central is msgspec.UNSET else plan.round,
         )
+
+    @property
+    def is_correlated(self) -> bool:
+        """Whether its noise is that of other rounds, too."""
+        return self.central is not None and self.central.bands > 1
 
     @property
     def touches(self) -> tuple[Side, ...]:
@@ -122,9 +135,10 @@ class Spent:
     Attributes:
         unit: The unit of privacy.
         delta: δ.
-        server: ε against the server and C_max devices; None if a sum had no noise. Without masks against the
-            server that saw each answer.
-        release: ε against an outsider who sees only releases and controls no device; None likewise.
+        server: ε against the server and C_max devices; None if a sum had no noise of the devices'. Without
+            masks against the server that saw each answer.
+        release: ε against an outsider who sees only releases and controls no device; None if a sum had no
+            noise. Where the server added it, the server is trusted to have done so, and with the sums.
         simulated: Whether noise was drawn from a seed: the ε are what a fleet would have, and protect nobody.
         sums: How many sums were reserved, by kind.
         unopened: How many of them were not opened.
@@ -148,12 +162,13 @@ def spent(sums: Iterable[Sum], delta: float) -> Spent:
     """
     known = list(sums)
     noisy = all(asked.noise for asked, _ in known)
+    released = all(asked.noise or asked.central for asked, _ in known)
     return Spent(
         unit=known[0][0].unit,
         delta=delta,
         server=_epsilon(known, delta, "server") if noisy else None,
-        release=_epsilon(known, delta, "release") if noisy else None,
-        simulated=any(asked.noise and asked.noise.seeded for asked, _ in known),
+        release=_epsilon(known, delta, "release") if released else None,
+        simulated=any(each.seeded for asked, _ in known for each in (asked.noise, asked.central) if each),
         sums=dict(Counter(asked.kind for asked, _ in known if asked.cohort_number == 0)),
         unopened=sum(end is None for _, end in known),
     )
@@ -167,7 +182,12 @@ def groups(sums: Iterable[Sum], view: View) -> list[list[tuple[Event, int]]]:
         view: Against whom.
     """
     costliest_of: dict[tuple[str, int, Side], Event] = {}
+    together: defaultdict[tuple[Side, Asked], list[int]] = defaultdict(list)
     for asked, end in sums:
+        if asked.is_correlated and view == "release":
+            for side in asked.touches:
+                together[side, replace(asked, sum=0, round=0)].append(asked.round)
+            continue
         one = event(asked, end, view)
         for side in asked.touches:
             name = (asked.run, asked.sum, side)
@@ -177,6 +197,8 @@ def groups(sums: Iterable[Sum], view: View) -> list[list[tuple[Event, int]]]:
     found: defaultdict[Side, Counter[Event]] = defaultdict(Counter)
     for (_, _, side), one in costliest_of.items():
         found[side][one] += 1
+    for (side, asked), rounds in together.items():
+        found[side][_correlated(asked, rounds)] += 1
     return [list(counted.items()) for counted in found.values()]
 
 
@@ -186,7 +208,9 @@ def event(asked: Asked, end: Ended | None, view: View) -> Event:
     Raises:
         ValueError: It had no noise.
     """
-    noise = asked.noise
+    noise, central = asked.noise, asked.central
+    if central is not None and view == "release":
+        return MatrixGaussian(asked.norm, asked.length, central.variance)
     if noise is None:
         raise ValueError("a sum without noise has no cost that is finite")
     if noise.mechanism == "discrete-gaussian":
@@ -194,6 +218,23 @@ def event(asked: Asked, end: Ended | None, view: View) -> Event:
         contributors = _contributors(asked, end, view)
         return DiscreteGaussian(asked.norm, asked.length, local, contributors, asked.sampling_rate)
     return _skellam(asked.norm, asked.length, _variance(asked, noise, end, view), asked.sampling_rate)
+
+
+def _correlated(asked: Asked, rounds: Sequence[int]) -> MatrixGaussian:
+    """All sums that share correlated noise; a round that was asked again is there twice."""
+    central = asked.central
+    if central is None:
+        raise ValueError("a sum without noise of the server's")
+    steps = len(set(rounds))
+    return MatrixGaussian(
+        sensitivity=asked.norm,
+        length=asked.length,
+        variance=central.variance,
+        bands=central.bands,
+        steps=steps,
+        separation=central.separation,
+        repeats=len(rounds) - steps,
+    )
 
 
 @lru_cache(maxsize=1024)  # a pure function: the sums of a run are mostly alike

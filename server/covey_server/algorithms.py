@@ -10,6 +10,7 @@ from covey.plan import Gradient, Train, Validate
 from covey_server import buffering
 from covey_server.settings import FederationFile, train_task, validate_task
 from covey_strategies.beside import Beside
+from covey_strategies.central import Central, ServerNoise
 from covey_strategies.queries import personal
 from covey_strategies.queries.adaptive import Clip
 from covey_strategies.queries.scaffold import Control
@@ -29,6 +30,24 @@ def beside(file: FederationFile) -> tuple[Beside, ...]:
         most = file.federation.update_clip
         found.append(Clip(privacy.clip_start, privacy.clip_quantile, privacy.clip_rate, most))
     return tuple(found)
+
+
+def central(file: FederationFile) -> Central | None:
+    """How the server's noise is correlated; None where devices add it."""
+    privacy = file.privacy
+    if privacy.noise_at == "devices":
+        return None
+    return Central(privacy.noise_bands, privacy.noise_separation)
+
+
+def server_noise(file: FederationFile, seed: int | None) -> ServerNoise | None:
+    """What adds the server's noise; None where devices add it.
+
+    Args:
+        file: The federation.
+        seed: Decides it; None for the operating system's randomness.
+    """
+    return None if file.privacy.noise_at == "devices" else ServerNoise(seed)
 
 
 def robust(file: FederationFile) -> Robust | None:
@@ -188,8 +207,8 @@ def _clipping_faults(file: FederationFile) -> Iterator[Fault]:
 def _central_faults(file: FederationFile) -> Iterator[Fault]:
     privacy = file.privacy
     if privacy.noise_at == "devices":
-        if privacy.noise_bands > 1:
-            fault = "devices' noise is independent"
+        if privacy.noise_bands > 1 or privacy.noise_separation > 1:
+            fault = "devices' noise is independent from round to round"
             yield (
                 "[privacy]",
                 "noise_bands",
@@ -207,6 +226,13 @@ def _central_faults(file: FederationFile) -> Iterator[Fault]:
     if privacy.noise_bands > 1 and not file.federation.devices_per_round:
         fault = "correlated noise asks a device rarely, and all devices are asked in every round"
         yield "[privacy]", "noise_bands", fault, "set federation.devices_per_round"
+    if privacy.noise_separation < privacy.noise_bands:
+        fault = f"is {privacy.noise_separation}, and noise is correlated over {privacy.noise_bands} rounds"
+        hint = f"set it to {privacy.noise_bands} or more: a device is then asked once in so many rounds"
+        yield "[privacy]", "noise_separation", fault, hint
+    if privacy.noise_bands == 1 and privacy.noise_separation > 1:
+        fault = "goes with noise_bands above 1"
+        yield "[privacy]", "noise_separation", fault, "leave it out"
     if file.release.health_sums:
         fault = "health is asked of real devices"
         yield "[release]", "health_sums", fault, 'set it to 0, or [privacy] noise_at = "devices"'

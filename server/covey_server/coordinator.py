@@ -127,6 +127,7 @@ class Coordinator:
         self._kept = time.monotonic()
         self._unkept = list[Row]()
         self._seed = seed
+        self._server_noise = algorithms.server_noise(file, seed if protection.seeded else None)
         self._observe = observe
         self._newest = newest
         self._enough = enough
@@ -240,6 +241,7 @@ class Coordinator:
         )
 
     def _strategy(self, state: Checkpoint) -> Private:
+            server_noise=self._server_noise,
         file = self._file
         inner: FedAvg = file.strategy.build()
         recipes = Recipes(

@@ -17,9 +17,12 @@ from covey.errors import InputError
 from covey.ledger.checkpoint import LogTrust
 from covey.plan import Gradient
 from covey.planner.calibrate import Allotment, Kind, Query, guaranteed, spent
+from covey.policy.checking import options_of
 from covey.policy.reading import MOST_EPSILON, parse
-from covey.policy.terms import DECIMAL, FIRST_LINE, exact
+from covey.policy.terms import DECIMAL, FIRST_LINE, Option, exact
 from covey_models.model import Model
+from covey_models.training import initial
+from covey_server import algorithms
 from covey_server.privacy import queries
 from covey_server.settings import FederationFile, train_task
 from covey_strategies.cohort import minimum_of
@@ -70,7 +73,8 @@ def cohorts(file: FederationFile, devices: int, protected: Protection) -> Iterat
     """
     federation = file.federation
     asked = min(federation.devices_per_round or devices, devices)
-    final = [(devices, 0)] if federation.devices_per_round else []
+    last = min(federation.final_devices or devices, devices)
+    final = [(last, 0)] if federation.devices_per_round else []
     for size, minimum in [(asked, federation.minimum_devices), *final]:
         for part in sorted(_parts(size, protected.largest)):
             yield part, minimum_of(part, minimum, file.privacy.dropouts, protected)
@@ -181,6 +185,8 @@ class _Told:
                 yield f"sampling_rate = {_text(_decimal(query.sampling_rate))}"
             yield f"answers = {query.sums + self.frame.spare}"
             yield f"rate_limit = {_text(self.frame.rate_limit)}"
+            if options := _options(self.file, self.model, query.kind):
+                yield f"options = [{', '.join(map(_text, options))}]"
 
 
 def _epsilon(file: FederationFile, asked: Asked, spare: int) -> str:
@@ -214,6 +220,15 @@ def _clip(file: FederationFile, kind: Kind) -> float:
         return file.federation.examples_cap
     task = train_task(file, 1)
     return task.gradient_clip if isinstance(task, Gradient) else task.update_clip
+
+
+def _options(file: FederationFile, model: Model, kind: Kind) -> tuple[Option, ...]:
+    """What is asked beside what every question of a kind asks."""
+    if kind not in {"train", "validate"}:
+        return ()
+    parameters = initial(model, 0)
+    asked = {"train": algorithms.first, "validate": algorithms.validation}[kind](file, parameters)
+    return tuple(options_of(asked))
 
 
 def _decimal(value: float) -> str:

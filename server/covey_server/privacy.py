@@ -6,7 +6,7 @@ from typing import Final
 from covey.encode import Shape
 from covey.errors import ConfigError
 from covey.plan import MOST_RINGS, Gradient, Masks
-from covey.planner.calibrate import Kind, Query, Target, calibrated
+from covey.planner.calibrate import Kind, Query, Target, by_server, calibrated
 from covey_models import ranges
 from covey_models.model import Model
 from covey_models.observing import count
@@ -54,6 +54,7 @@ def protection(file: FederationFile, model: Model, operator: Operator | None, *,
         seeded=seeded,
         largest=privacy.largest_cohort,
         operator=operator if privacy.masks is True else None,
+        central=algorithms.central(file),
     )
 
 
@@ -93,7 +94,8 @@ def multipliers(file: FederationFile, model: Model) -> Mapping[Kind, float]:
         return {query.kind: said[query.kind] for query in asked}
     target = Target(privacy.epsilon, privacy.delta)
     shares: Mapping[Kind, float] = {"health": privacy.health_share}
-    found = calibrated(privacy.unit, asked, target, privacy.sensitivity, shares)
+    taken = by_server(privacy.sensitivity) if privacy.noise_at == "server" else None
+    found = calibrated(privacy.unit, asked, target, privacy.sensitivity, shares, taken=taken)
     return {each.query.kind: each.multiplier for each in found}
 
 
@@ -101,12 +103,13 @@ def queries(file: FederationFile, model: Model) -> tuple[Query, ...]:
     """Each kind of sum, the most numbers in it, and how often a run without a crash asks it."""
     federation, release, parameters = file.federation, file.release, initial(model, 0)
     task = algorithms.first(file, parameters)
+    bands, separation = file.privacy.noise_bands, file.privacy.noise_separation
     if isinstance(task, Gradient):
         trained, rate = gradient.shapes(task, parameters), task.sampling_rate
     else:
         trained, rate = train.shapes(task, parameters), 1.0
     found = [
-        Query("train", _length(trained), federation.rounds, rate),
+        Query("train", _length(trained), federation.rounds, rate, bands, separation),
         Query("validate", _longest_counts(file, model), validations(file) + release.gate),
     ]
     if federation.standardise:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from covey import spending
-from covey.plan import Noise
+from covey.plan import CentralNoise, Noise
 from covey.spending import Asked, Ended, Spent, Sum
 from covey_server.sum_rows import Row
 
@@ -45,6 +45,8 @@ def _asked(row: Row) -> Asked:
         sampling_rate=row["sampling_rate"],
         masks=row["masks"],
         noise=msgspec.convert(row["noise"], Noise | None),
+        central=msgspec.convert(row.get("central"), CentralNoise | None),
+        round=row["round"] if "central" in row else 0,
     )
 
 

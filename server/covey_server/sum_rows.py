@@ -116,6 +116,7 @@ def reserve_row(plan: Plan) -> Row:
         "masks": plan.masks,
         "suite": None if plan.suite is None else msgspec.to_builtins(plan.suite),
         "noise": None if plan.noise is None else msgspec.to_builtins(plan.noise),
+        **({} if plan.central is msgspec.UNSET else {"central": msgspec.to_builtins(plan.central)}),
     }
 
 

@@ -108,7 +108,8 @@ def _line(name: str, text: str) -> str:
 def _protection(found: Summary) -> list[str]:
     """The statement, broken between its clauses."""
     clauses = found.privacy.statement.split("; ")
-    if found.simulation and found.privacy.noise != "none" and not found.privacy.simulated:
+    as_on_fleet = found.privacy.noise != "none" and not found.privacy.is_central
+    if found.simulation and as_on_fleet and not found.privacy.simulated:
         clauses.append("SIMULATION: the noise is as on a fleet, and this machine holds all data")
     lines: list[str] = []
     for clause in clauses:
@@ -139,6 +140,8 @@ def _packaged(found: Summary) -> str:
 
 
 def _privacy(privacy: Privacy) -> str:
+    if privacy.is_central:
+        return f"NONE against the server, which added the noise; ε = {privacy.epsilon_release:g} if trusted"
     if privacy.epsilon_server is None:
         return "NONE: no noise was added"
     return f"ε = {privacy.epsilon_server:g} for each {privacy.unit}, δ = {privacy.delta:g}"

@@ -8,12 +8,14 @@ from flwr.serverapp import Grid
 
 from covey import plan as plans
 from covey.arrays import Parameters, digest
+from covey.errors import InputError
 from covey.examples import Standardise
 from covey.identity import sign
-from covey.plan import Plan, Statistics, Task
+from covey.plan import Plan, Statistics, Task, Train
 from covey.secagg.envelope import seal_envelope
 from covey_models.model import Model
 from covey_strategies import cohort as cohorts
+from covey_strategies.central import ServerNoise
 from covey_strategies.exchange import Exchange, Sealed, SumsAtOnce, at_once, in_clear, masked
 from covey_strategies.private_sum import Book, PrivateSum, Receipt, Signed, collect
 from covey_strategies.protection import Protection
@@ -57,6 +59,7 @@ class Asking:
         protection: Masks and noise.
         book: Where sums are written down.
         timeout: Seconds to wait for each stage's replies.
+        server_noise: Adds noise where the protection leaves it to the server.
     """
 
     run: str
@@ -69,6 +72,15 @@ class Asking:
     book: Book
     timeout: float
     dropouts: float = 0.3
+    server_noise: ServerNoise | None = None
+
+    def trainers(self, grid: Grid, server_round: int) -> list[int]:
+        """Who is asked to train in a round: where noise is correlated by turns, else as for any other sum."""
+        central = self.protection.central
+        if central is None or not central.is_correlated:
+            return self.cohort(grid, server_round)
+        nodes, separation = grid.get_node_ids(), central.separation
+        return cohorts.in_turn(nodes, self.size, separation, self.seed, server_round)
 
     def cohort(self, grid: Grid, server_round: int) -> list[int]:
         """Who is asked in a round; see `covey_strategies.cohort.draw`."""
@@ -85,6 +97,7 @@ class Asking:
             InputError: The cohort, the model and what protects the sum do not fit together.
         """
         divided = cohorts.divide(cohort, self.protection.largest, self.seed, server_round)
+        self._take_note(task, divided, server_round)
         serial = self.book.next_sum()
         planned = []
         for number, members in enumerate(divided):
@@ -114,6 +127,18 @@ class Asking:
         ]
         return Question(task, parameters, tuple(exchanges), grid)
 
+    def _take_note(self, task: Task, divided: Sequence[Sequence[int]], server_round: int) -> None:
+        """Of who is asked to train, where noise is correlated."""
+        central = self.protection.central
+        if central is None or not central.is_correlated or not isinstance(task, Train):
+            return
+        if len(divided) > 1 or self.server_noise is None:
+            raise InputError(
+                f"correlated noise is for one sum a round, and this round has {len(divided)}",
+                hint="raise privacy.largest_cohort, or lower federation.devices_per_round",
+            )
+        self.server_noise.ask(divided[0], server_round, central)
+
     def _signed(self, plan: Plan) -> Signed:
         sent, operator = plans.to_bytes(plan), self.protection.operator
         return Signed(sent, None if operator is None else sign(operator.private, "plan", sent))
@@ -136,7 +161,9 @@ class Asking:
 
     def collect(self, question: Question, replies: Iterable[Message]) -> PrivateSum:
         """The sum of the answers, written down; see `covey_strategies.private_sum.collect`."""
-        return collect(question.grid, question.exchanges, replies, self.book, self.timeout)
+        noised = None if self.server_noise is None else self.server_noise.added
+        exchanges = question.exchanges
+        return collect(question.grid, exchanges, replies, self.book, self.timeout, noised=noised)
 
 
 def ask_statistics(grid: Grid, asking: Asking, task: Statistics, parameters: Parameters) -> Standardise:

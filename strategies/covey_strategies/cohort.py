@@ -7,7 +7,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from covey.errors import TooFewDevices
+from covey.errors import InputError, TooFewDevices
 from covey.plan import SMALLEST_SUM
 from covey.planner.cohort import minimum_for
 from covey.seeds import generator
@@ -39,6 +39,36 @@ def draw(nodes: Iterable[int], size: int, minimum: int, seed: int, server_round:
         len(connected), size=max(size, minimum), replace=False
     )
     return sorted(connected[index] for index in chosen)
+
+
+def in_turn(nodes: Iterable[int], size: int, separation: int, seed: int, server_round: int) -> list[int]:
+    """A cohort of a fixed order, so that nobody is asked twice within `separation` rounds.
+
+    Round t takes the next `size` of a random order of all nodes, over and over: whoever was asked is asked
+    again after n // size rounds at the earliest, of n nodes.
+
+    Args:
+        nodes: Connected nodes; the same in all rounds.
+        size: How many to ask.
+        separation: Rounds.
+        seed: The run's seed.
+        server_round: Which of the rounds.
+
+    Raises:
+        InputError: There are too few nodes for it.
+    """
+    connected = sorted(nodes)
+    rest = len(connected) // size
+    if rest < separation:
+        raise InputError(
+            f"of {len(connected)} devices {size} a round are asked every {rest} rounds, and"
+            f" privacy.noise_separation is {separation}",
+            hint=f"lower federation.devices_per_round to {max(len(connected) // separation, 1)}, or"
+            f" noise_separation and noise_bands to {rest}",
+        )
+    order = generator(seed, "turns").permutation(len(connected))
+    places = (server_round * size + np.arange(size)) % len(connected)
+    return sorted(connected[index] for index in order[places])
 
 
 def divide(cohort: Sequence[int], largest: int, seed: int, server_round: int) -> list[list[int]]:

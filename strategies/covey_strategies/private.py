@@ -90,12 +90,16 @@ class Private(Strategy):
         found = optimiser_state.save(self.inner)
         for each in self.beside:
             found |= each.saved()
+        if self.asking.server_noise is not None:
+            found |= self.asking.server_noise.saved()
         return found
 
     def restore(self, state: optimiser_state.Arrays) -> None:
         """The inverse of `saved`, on a strategy newly made."""
         optimiser_state.restore(self.inner, state)
         self.beside = tuple(each.restored(state) for each in self.beside)
+        if self.asking.server_noise is not None:
+            self.asking.server_noise.restore(state)
 
     def summary(self) -> None:
         """Log what protects the sums, and the inner strategy's own summary."""
@@ -112,7 +116,7 @@ class Private(Strategy):
         Raises:
             TooFewDevices: Fewer connected than the minimum.
         """
-        cohort = self.asking.cohort(grid, server_round)
+        cohort = self.asking.trainers(grid, server_round)
         self._check_patience(len(cohort))
         if self.recipes.server_rate is not None:
             _set_rate(self.inner, self.recipes.server_rate(server_round))

@@ -1,15 +1,17 @@
 """One private sum: a question to one or more cohorts, driven over a Grid until each is opened or given up."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Protocol
 
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
+from msgspec import UNSET
 
 from covey import encode, spending
+from covey.accounting.matrix import inverse
 from covey.encode import Part, Vectors
 from covey.errors import TooFewDevices
 from covey.plan import Plan
@@ -108,8 +110,18 @@ class Book(Protocol):
         """After a sum was given up; it stays spent."""
 
 
-def collect(
-    grid: Grid, exchanges: Iterable[Exchange], replies: Iterable[Message], book: Book, timeout: float
+Noised = Callable[[Plan, Settled], Settled]
+"""An opened sum with the server's noise, where a plan leaves any to the server."""
+
+
+def collect(  # noqa: PLR0913 - how a question goes on
+    grid: Grid,
+    exchanges: Iterable[Exchange],
+    replies: Iterable[Message],
+    book: Book,
+    timeout: float,
+    *,
+    noised: Noised | None = None,
 ) -> PrivateSum:
     """Drive all cohorts of a question to their ends.
 
@@ -119,6 +131,7 @@ def collect(
         replies: To the first messages.
         book: Where the outcomes are written.
         timeout: Seconds to wait at each stage; who has not replied by then has dropped out.
+        noised: Adds the server's noise, before anything is written down; None for plans that leave it none.
 
     Raises:
         TooFewDevices: No cohort's sum was opened.
@@ -131,9 +144,16 @@ def collect(
         waiting = [exchange for exchange in waiting if exchange.end is None]
         messages = [message for exchange in waiting for message in exchange.messages()]
         replies = list(grid.send_and_receive(messages, timeout=timeout)) if messages else []
+    if noised is not None:
+        ended = [_noised(exchange, noised) for exchange in ended]
     for exchange in ended:
         _write(book, exchange)
     return _added(ended)
+
+
+def _noised(exchange: Exchange, noised: Noised) -> Exchange:
+    end = exchange.end
+    return replace(exchange, end=noised(exchange.plan, end)) if isinstance(end, Settled) else exchange
 
 
 def _by_cohort(exchanges: list[Exchange], replies: Iterable[Message]) -> list[tuple[Exchange, list[Message]]]:
@@ -180,6 +200,11 @@ def _added(exchanges: list[Exchange]) -> PrivateSum:
 
 def _variance(plan: Plan, settled: Settled) -> int:
     """Of the noise in one cohort's opened sum."""
+    if plan.central is not UNSET and plan.central.bands == 1:
+        return plan.central.variance
+    if plan.central is not UNSET:
+        fresh = inverse(plan.central.bands, max(plan.round, 1))
+        return round(plan.central.variance * float((fresh**2).sum()))
     if plan.noise is None:
         return 0
     return spending.left(Asked.of(plan), plan.noise, Ended(settled.devices, settled.sharing))

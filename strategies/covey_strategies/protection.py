@@ -12,7 +12,17 @@ from covey.arrays import Parameters
 from covey.errors import InputError, ProtocolError
 from covey.identity import Roster
 from covey.noise.removal import LARGEST_TOLERANCE
-from covey.plan import Masks, Noise, Plan, PolicyReference, Profile, RosterReference, Suite, Unit
+from covey.plan import (
+    CentralNoise,
+    Masks,
+    Noise,
+    Plan,
+    PolicyReference,
+    Profile,
+    RosterReference,
+    Suite,
+    Unit,
+)
 from covey.planner.calibrate import Kind
 from covey.planner.cohort import Assumptions, cohort_for
 from covey.planner.noise import total_variance
@@ -21,6 +31,7 @@ from covey.policy import checking
 from covey.policy.signed import Opened as OpenedPolicy
 from covey.secagg.masks import Cipher
 from covey_models.model import Model
+from covey_strategies.central import Central
 from covey_strategies.queries import answer
 
 
@@ -72,6 +83,7 @@ class Protection:
         seeded: Whether noise is drawn from a simulation's seed.
         largest: Most devices in one sum; a larger cohort is divided evenly.
         operator: Who signs plans; None where nothing is masked.
+        central: The server adds the noise, and is trusted; None where devices do, each its share.
     """
 
     unit: Unit = "device"
@@ -85,6 +97,7 @@ class Protection:
     seeded: bool = False
     largest: int = plans.LARGEST_COHORT
     operator: Operator | None = None
+    central: Central | None = None
 
     def protect(self, bare: Plan, parameters: Parameters, model: Model) -> Plan:
         """A plan with masks, noise, norm and parts.
@@ -104,16 +117,26 @@ class Protection:
         norm = self.sensitivity if noisy else max(encode.finest(length, bare.rows), 1)
         planned = msgspec.structs.replace(bare, norm=norm, masks=self.masks)
         parts = answer.parts(planned, parameters, model)
-        planned = msgspec.structs.replace(planned, parts=parts, noise=self._noise(bare, kind))
+        noise, central = self._noise(bare, kind), self._central(kind)
+        planned = msgspec.structs.replace(planned, parts=parts, noise=noise, central=central)
         return _checked(planned if self.masks != "on" else self._masked(planned))
 
     def _noise(self, bare: Plan, kind: Kind) -> Noise | None:
-        if kind not in self.multipliers:
+        if kind not in self.multipliers or self.central is not None:
             return None
         variance = total_variance(self.multipliers[kind], self.sensitivity)
         can = bare.cohort - bare.minimum <= LARGEST_TOLERANCE
         removal = can if self.removal is None else self.removal
         return Noise(mechanism="skellam", variance=variance, removal=removal, seeded=self.seeded)
+
+    def _central(self, kind: Kind) -> CentralNoise | msgspec.UnsetType:
+        if kind not in self.multipliers or self.central is None:
+            return msgspec.UNSET
+        variance = total_variance(self.multipliers[kind], self.sensitivity)
+        terms = self.central if kind == "train" else Central()
+        return CentralNoise(
+            variance=variance, bands=terms.bands, separation=terms.separation, seeded=self.seeded
+        )
 
     def _masked(self, plan: Plan) -> Plan:
         assumed = Assumptions(plan.cohort, plan.corrupt, minimum=plan.minimum, profile=self.profile)

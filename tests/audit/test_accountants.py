@@ -4,11 +4,16 @@ import importlib
 import subprocess
 import sys
 import warnings
+from math import sqrt
 from types import ModuleType
 
 import pytest
+from dp_accounting import GaussianDpEvent
+from dp_accounting.pld import PLDAccountant
+from dp_accounting.rdp import RdpAccountant
 
-from covey.accounting import DiscreteGaussian, Skellam, epsilon
+from covey.accounting import ORDERS, DiscreteGaussian, MatrixGaussian, Skellam, epsilon
+from covey.accounting.matrix import squared_sensitivity
 from covey.errors import InputError
 from covey_audit.accountants import with_dp_accounting, with_opacus
 
@@ -109,3 +114,23 @@ def test_the_module_itself_brings_neither_library() -> None:
     heavy = "{'torch', 'opacus', 'dp_accounting'}"
     code = f"import sys, covey_audit.accountants as _; sys.exit(len({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("bands", "steps", "separation", "multiplier"), [(1, 30, 1, 5.0), (1, 30, 6, 3.0), (8, 60, 10, 6.0)]
+)
+def test_noise_of_a_trusted_server_is_one_gaussian_to_the_libraries(
+    bands: int, steps: int, separation: int, multiplier: float
+) -> None:
+    """The matrix mechanism is a Gaussian at a distance: dp-accounting is told that, and not our zCDP."""
+    found = MatrixGaussian(FINE, 3000, int((multiplier * FINE) ** 2), bands, steps, separation)
+    mine = epsilon([found], DELTA).value
+    assert with_dp_accounting([(found, 1)], DELTA) == pytest.approx(mine, abs=1e-6)
+    assert with_opacus([(found, 1)], DELTA) == pytest.approx(mine, abs=1e-6)
+    moved = sqrt(squared_sensitivity(bands, steps, separation)) * found.norms.l2
+    event = GaussianDpEvent(sqrt(found.variance) / moved)
+    renyi, exact = RdpAccountant(orders=list(ORDERS)), PLDAccountant()
+    renyi.compose(event)
+    exact.compose(event)
+    assert renyi.get_epsilon(DELTA) == pytest.approx(mine, abs=1e-6)
+    assert 0.85 * mine < exact.get_epsilon(DELTA) < mine  # its curve turned into (ε, δ) without loss

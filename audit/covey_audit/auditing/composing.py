@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import get_args
 
-from covey.accounting import Epsilon, Event, Skellam, epsilon
+from covey.accounting import DiscreteGaussian, Epsilon, Event, epsilon
 from covey.spending import Ended, Side, View
 from covey_audit.accountants import Counted
 from covey_audit.auditing.mechanism import mechanism
@@ -49,8 +49,9 @@ def mechanisms(
 def multiplier(sum_: Reserved, made: Mechanism) -> float:
     """z: the standard deviation of the noise that counts, in norms of a row."""
     found = made.event
-    variance = found.variance if isinstance(found, Skellam) else found.local_variance * found.contributors
-    return sqrt(variance) / sum_.plan.norm
+    if isinstance(found, DiscreteGaussian):
+        return sqrt(found.local_variance * found.contributors) / sum_.plan.norm
+    return sqrt(found.variance) / sum_.plan.norm
 
 
 def groups(sums: Iterable[Mechanism]) -> Groups:

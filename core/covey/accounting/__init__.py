@@ -6,7 +6,8 @@
     sampling     what tossing a coin for each example saves
     composition  many sums to one ε
     sampler      what an imperfect table of the noise adds to δ
-    clipping     one noise budget shared by an update and its clip indicator
+    matrix       Gaussian noise that a trusted server adds, alone or correlated over rounds
+clipping     one noise budget shared by an update and its clip indicator
     rounding     to decimals without ever claiming too much
 
 A claim is always stated for a unit of privacy and a neighbouring relation. For the unit *device*, two runs
@@ -21,6 +22,7 @@ devices that the server may control.
 from covey.accounting.clipping import AdaptiveClipping, adaptive_clipping
 from covey.accounting.composition import Epsilon, epsilon, multiplier_equivalent
 from covey.accounting.events import DiscreteGaussian, Event, Skellam
+from covey.accounting.matrix import MatrixGaussian
 from covey.accounting.norms import Norms, rounded_norms
 from covey.accounting.rounding import round_down, round_up
 from covey.accounting.sampler import added_by_sampler, delta_of_sampler
@@ -32,6 +34,7 @@ __all__ = [
     "DiscreteGaussian",
     "Epsilon",
     "Event",
+    "MatrixGaussian",
     "Norms",
     "Skellam",
     "Zcdp",

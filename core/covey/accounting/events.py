@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import exp, pi, sqrt
 
 from covey.accounting import checks
+from covey.accounting.matrix import MatrixGaussian
 from covey.accounting.norms import Norms, rounded_norms
 from covey.accounting.sampling import amplified
 from covey.accounting.zcdp import Zcdp
@@ -132,4 +133,4 @@ class DiscreteGaussian:
         return amplified(self.sampling_rate, order, self.bounds())
 
 
-Event = Skellam | DiscreteGaussian
+Event = Skellam | DiscreteGaussian | MatrixGaussian

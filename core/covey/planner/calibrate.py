@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from covey.accounting import Epsilon, Event, Skellam, checks, epsilon, rho_cap, rounded_norms
+from covey.accounting import (
+    Epsilon,
+    Event,
+    MatrixGaussian,
+    Skellam,
+    checks,
+    epsilon,
+    rho_cap,
+    rounded_norms,
+)
 from covey.accounting.composition import MOST_SUMS
 from covey.accounting.events import LEAST_RATE
 from covey.errors import InputError
@@ -38,12 +47,16 @@ class Query:
         length: d, elements of one vector.
         sums: How many are taken in the run.
         sampling_rate: q of the coin that each device tosses in secret for each example; unit example only.
+        bands: Rounds over which the noise of a trusted server is correlated; see `covey.accounting.matrix`.
+        separation: A device is asked at most once in so many rounds.
     """
 
     kind: Kind
     length: int
     sums: int
     sampling_rate: float = 1.0
+    bands: int = 1
+    separation: int = 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,10 @@ class Allotment:
 
     query: Query
     multiplier: float
+
+
+Taken = Callable[[Allotment], tuple[Event, int]]
+"""All sums of a kind: one mechanism, and how often."""
 
 
 def groups(unit: Unit, queries: Sequence[Query]) -> tuple[tuple[Query, ...], ...]:
@@ -89,12 +106,14 @@ def groups(unit: Unit, queries: Sequence[Query]) -> tuple[tuple[Query, ...], ...
     return tuple(group for group in (trained, apart) if group)
 
 
-def calibrated(
+def calibrated(  # noqa: PLR0913 - what a run asks and may cost, and whose noise it is
     unit: Unit,
     queries: Sequence[Query],
     target: Target,
     sensitivity: int,
     shares: Mapping[Kind, float] | None = None,
+    *,
+    taken: Taken | None = None,
 ) -> tuple[Allotment, ...]:
     """The least multipliers, in steps of 0.0001, for a target in the server's view.
 
@@ -107,6 +126,7 @@ def calibrated(
         target: ε and δ of the whole run.
         sensitivity: Δ, integer units.
         shares: Of rho, in the place of those of `SHARES`.
+        taken: What all sums of a kind come to; None for what the server's view has of noise from devices.
 
     Raises:
         InputError: A number is unusable, or no noise is enough.
@@ -116,10 +136,11 @@ def calibrated(
         "epsilon", target.epsilon, 1e-3, MOST_TARGET, hint="usual are 1 to 10; beyond 100 is no promise"
     )
     cap = rho_cap(target.epsilon, target.delta)
+    counted = taken or by_devices(sensitivity)
     allotments: dict[Kind, Allotment] = {}
     for group in groups(unit, queries):
-        fixed = [_by_share(query, of_rho[query.kind] * cap, sensitivity) for query in group[:-1]]
-        last = _by_epsilon(fixed, group[-1], target, sensitivity)
+        fixed = [_by_share(query, of_rho[query.kind] * cap, counted) for query in group[:-1]]
+        last = _by_epsilon(fixed, group[-1], target, counted)
         allotments |= {each.query.kind: each for each in (*fixed, last)}
     return tuple(allotments.values())
 
@@ -154,20 +175,39 @@ def guaranteed(sensitivity: int) -> Callable[[Allotment], Event]:
     return event
 
 
-def _by_share(query: Query, rho: float, sensitivity: int) -> Allotment:
+def by_devices(sensitivity: int) -> Taken:
+    """All sums of a kind, with no more than the noise that honest devices guarantee."""
+    event = guaranteed(sensitivity)
+    return lambda allotment: (event(allotment), allotment.query.sums)
+
+
+def by_server(sensitivity: int) -> Taken:
+    """All sums of a kind, with noise of a server that is trusted: in the release's view."""
+
+    def taken(allotment: Allotment) -> tuple[Event, int]:
+        query, variance = allotment.query, total_variance(allotment.multiplier, sensitivity)
+        if query.bands == 1:
+            return MatrixGaussian(sensitivity, query.length, variance), query.sums
+        return MatrixGaussian(
+            sensitivity, query.length, variance, query.bands, query.sums, query.separation
+        ), 1
+
+    return taken
+
+
+def _by_share(query: Query, rho: float, taken: Taken) -> Allotment:
     def fits(multiplier: float) -> bool:
-        sum_of_one = guaranteed(sensitivity)(Allotment(query, multiplier))
-        return min(line.rho + line.xi for line in sum_of_one.zcdp()) * query.sums <= rho
+        event, count = taken(Allotment(query, multiplier))
+        return min(line.rho + line.xi for line in event.zcdp()) * count <= rho
 
     return Allotment(query, _least(fits))
 
 
-def _by_epsilon(fixed: Sequence[Allotment], last: Query, target: Target, sensitivity: int) -> Allotment:
-    event = guaranteed(sensitivity)
+def _by_epsilon(fixed: Sequence[Allotment], last: Query, target: Target, taken: Taken) -> Allotment:
     cap = rho_cap(target.epsilon, target.delta)
 
     def fits(multiplier: float) -> bool:
-        counted = [(event(each), each.query.sums) for each in (*fixed, Allotment(last, multiplier))]
+        counted = [taken(each) for each in (*fixed, Allotment(last, multiplier))]
         found = epsilon(counted, target.delta)
         # A device's budget is the cap in 6 digits: what it is asked must fit that, too.
         in_budget = found.formula == "sampled" or found.zcdp.xi > 0 or found.zcdp.rho <= cap

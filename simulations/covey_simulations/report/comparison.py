@@ -7,7 +7,11 @@ from covey_server.summary import Privacy, Summary
 from covey_simulations.report import text
 from covey_simulations.report.facts import Beside, ReportFacts
 
-LAWS: Final = {"skellam": "Skellam", "discrete-gaussian": "discrete Gaussian"}
+LAWS: Final = {
+    "skellam": "Skellam",
+    "discrete-gaussian": "discrete Gaussian",
+    "central": "Gaussian, added by the server",
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def difference(facts: ReportFacts, other: Summary) -> str:
 
 def epsilon(privacy: Privacy) -> str:
     """ε with its unit and δ; infinite without noise."""
+    if privacy.is_central:
+        return f"∞ against the server, which added the noise; {privacy.epsilon_release:g} if it is trusted"
     if privacy.epsilon_server is None:
         return "∞: no privacy"
     return f"{privacy.epsilon_server:g} for each {privacy.unit}, δ = {text.small(privacy.delta)}"

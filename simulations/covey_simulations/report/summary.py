@@ -152,7 +152,7 @@ def _yardstick(facts: ReportFacts) -> Number:
     central, beside = facts.accuracy_central, facts.beside
     if central is None and beside is not None:
         other = beside.summary
-        noiseless = other.privacy.epsilon_server is None
+        noiseless = other.privacy.noise == "none"
         return Number(
             "Accuracy, without noise" if noiseless else "Accuracy, run beside",
             text.percent(other.accuracy_fp32),
