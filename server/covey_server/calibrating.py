@@ -17,11 +17,11 @@ from covey_models import ranges
 from covey_models.model import Model
 from covey_models.observing import count, public_scales
 from covey_models.quantise_points import points_of, without_point
+from covey_server.run_folder import CALIBRATION
 from covey_server.settings import FederationFile
 from covey_strategies.private_sum import PrivateSum
 from covey_strategies.queries import calibrate
 
-FILE: Final = "calibration.json"
 AGAIN: Final = "remove it: the devices are asked again, and that counts again"
 
 Ask = Callable[[Task, Parameters, Standardise | None], PrivateSum]
@@ -93,7 +93,7 @@ def private_ranges(ask: Ask, file: FederationFile, trained: Trained, folder: Pat
         RoundAborted: Too few devices.
         StateError: What was kept is damaged.
     """
-    path = folder / FILE
+    path = folder / CALIBRATION
     kept = _kept(path)
     if kept is None or kept.model != digest(trained.parameters):
         kept = _asked(ask, file, trained)

@@ -14,10 +14,10 @@ from covey_io.packages import read_package
 from covey_models import carried
 from covey_models.model import Model
 from covey_server.calibrating import AGAIN, Ask, Trained
+from covey_server.run_folder import GATE
 from covey_server.settings import FederationFile, compare_task
 from covey_strategies.queries import compare
 
-FILE: Final = "gate.json"
 COMPARED: Final = "gate.sha256"
 """Beside it: digest of the files that devices compared."""
 
@@ -42,7 +42,7 @@ def gate(ask: Ask, file: FederationFile, trained: Trained, new: bytes, folder: P
         StateError: What was kept is damaged.
     """
     old = parent(file, trained.model)
-    path, pair = folder / FILE, files(new, old)
+    path, pair = folder / GATE, files(new, old)
     if not is_of(folder, pair):
         path.unlink(missing_ok=True)
     if not path.exists():

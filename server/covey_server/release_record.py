@@ -19,7 +19,7 @@ from covey_server import gating
 from covey_server.release_quantisation import quantisation
 from covey_server.release_run import Finished, Int8, Wanted
 from covey_server.release_source import commit
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import GATE, RunFolder
 
 
 def record_of(finished: Finished, wanted: Wanted, models: Mapping[Variant, bytes]) -> Record:
@@ -89,7 +89,7 @@ def _gate(finished: Finished, models: Mapping[Variant, bytes]) -> GateReport | N
         InputError: The run's gate did not pass, its verdict is missing, or what is asked for, or was put in
             the run's folder since, is not what passed it.
     """
-    path = finished.folder.path / gating.FILE
+    path = finished.folder.path / GATE
     if not path.exists():
         if finished.file.release.gate:
             raise InputError(f"{path}, the gate's verdict, is missing", hint="put it back as it was")

@@ -34,6 +34,8 @@ OWN_LEDGER = "ledger"
 SUMMARY, HEALTH = "summary.json", "health.json"
 """What a run came to; health.json of one that asked how a rollout goes, and trained nothing."""
 SHARED_LEDGER = "../ledger"
+CALIBRATION, GATE = "calibration.json", "gate.json"
+"""What devices said after the last round, of ranges and of the release before."""
 _KEPT = 2
 _SLACK = 1 << 20  # bytes, for metrics and for how a file system counts
 _CHECKPOINT = re.compile(r"^round-(\d{6})\.ckpt$")

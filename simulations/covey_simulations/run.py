@@ -13,105 +13,30 @@ summary.json      for scripts; written last: a run that has it is finished
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import replace
 
-import msgspec
-import numpy as np
 import torch
 from flwr.serverapp import Grid
-from numpy.typing import NDArray
 
 from covey.arrays import digest
-from covey.examples import Standardise
-from covey.metrics import accuracy
-from covey.package.verify import Package
 from covey_io import durable
 from covey_server import summary
 from covey_server.algorithms import has_no_package
-from covey_server.candidate import candidate, trained_of
-from covey_server.coordinator import Coordinator, Enough, Federated, RoundEnded
+from covey_server.coordinator import Coordinator, Enough, Federated
 from covey_server.ledger_writer import LedgerWriter
 from covey_server.ledgers import opened
-from covey_server.release import enter_releases, identity, release_keys
 from covey_server.run_folder import RunFolder
-from covey_server.sum_rows import Row
 from covey_server.summary import Summary, privacy_of
 from covey_simulations.availability.run import clock_of, clocked, columns_of
-from covey_simulations.central import Watch, train_centrally
 from covey_simulations.engines.choosing import engine_for, running
 from covey_simulations.engines.settings import Stages
 from covey_simulations.fedbuff import BufferedCoordinator
 from covey_simulations.origin import hold_to_origin
-from covey_simulations.packaging import install, package, pooled_inputs
-from covey_simulations.report import stored
 from covey_simulations.report.facts import Beside
-from covey_simulations.reporting import Outcome, report_facts
+from covey_simulations.watching import Progress, Stopwatch, Watcher
 from covey_simulations.world import Scenario, World, populate
 
 VALIDATION = "validation.json"
-
-
-class Progress(Protocol):
-    """Told how a run goes on."""
-
-    def stage(self, name: str) -> None:
-        """A stage begins."""
-
-    def note(self, line: str) -> None:
-        """Something worth a line of its own."""
-
-    def step(self, done: int, total: int) -> None:
-        """So many steps of the stage are done."""
-
-    def round_ended(self, ended: RoundEnded) -> None:
-        """A round is over and its checkpoint written."""
-
-
-@dataclass
-class Stopwatch:
-    """Wall time by stage; tells the progress display as it goes."""
-
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Time a stage."""
-        self.progress.stage(stage)
-        started = time.monotonic()
-        yield
-        self.seconds[stage] = time.monotonic() - started
-
-
-@dataclass
-class Watcher:
-    """Tells a round with its sums that were given up among what was not counted.
-
-    Attributes:
-        progress: Is told.
-        rows: Gives the run's sums so far.
-        known: How many of them are known.
-    """
-
-    progress: Progress
-    rows: Callable[[], list[Row]] = list
-    known: int = 0
-
-    def round_ended(self, ended: RoundEnded) -> None:
-        """A round is over and its checkpoint written."""
-        aborted = [row for row in self._new() if row["event"] == "abort" and row["round"] == ended.round]
-        lines = tuple(f"a whole sum ({row['kind']}): {row['reason']}" for row in aborted)
-        self.progress.round_ended(replace(ended, refused=(*ended.refused, *lines)))
-
-    def _new(self) -> list[Row]:
-        rows = self.rows()
-        new, self.known = rows[self.known :], len(rows)
-        return new
 
 
 def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
@@ -173,32 +98,14 @@ def _trained(folder: RunFolder, coordinator: Coordinator, watch: Stopwatch) -> F
 
 
 def _stages(world: World, coordinator: Coordinator, progress: Progress, beside: Beside | None) -> Summary:
-    folder, watch = world.folder, Stopwatch(progress)
-    federated = _trained(folder, coordinator, watch)
-    preprocessing = federated.preprocessing or identity(world.model)
-    with watch("central baseline"):
-        central = _central(world, preprocessing, progress.step)
-    with watch("package"):
-        offered = candidate(
-            coordinator.ask,
-            world.file,
-            trained_of(world.model, federated),
-            folder.path,
-            lambda: pooled_inputs(world, preprocessing),
-        )
-        offered.check()
-        keys = release_keys(folder.path / "keys")
-        path = package(world, offered, preprocessing, keys)
-    enter_releases(coordinator.book, folder, federated, path, world.fleet.operator)
-    with watch("install"):
-        installed, variants = install(world, path, keys)
-    with watch("report"):
-        outcome = Outcome(
-            federated, preprocessing, central, offered, installed, path, variants, watch.seconds
-        )
-        stored.write(report_facts(world.scenario, folder, outcome, beside), folder.path)
-    found = _completed(_summary(world, federated, watch), outcome, installed, path)
-    summary.write(found, folder.path / "summary.json")
+    """Rounds, and everything that follows them."""
+    watch = Stopwatch(progress)
+    federated = _trained(world.folder, coordinator, watch)
+    from covey_simulations.completing import complete, completed  # noqa: PLC0415 - ONNX and drawing: 60 MB
+
+    outcome, installed, path = complete(world, coordinator, federated, watch, beside)
+    found = completed(_summary(world, federated, watch), outcome, installed, path)
+    summary.write(found, world.folder.path / "summary.json")
     return found
 
 
@@ -223,18 +130,6 @@ def _coordinator(
     return coordinator
 
 
-def _central(world: World, preprocessing: Standardise, watch: Watch) -> NDArray[np.int64] | None:
-    """The baseline's confusion counts; kept, since they take as long as all later stages together."""
-    if not world.file.central.enabled:
-        return None
-    path = world.folder.path / "central.json"
-    if not path.exists():
-        settings, seed = world.file.central, world.file.seed
-        found = train_centrally(world.data, world.model, preprocessing, settings, seed, watch=watch)
-        durable.replace(path, json.dumps({"confusion": found.tolist()}).encode())
-    return np.array(json.loads(path.read_bytes())["confusion"], np.int64)
-
-
 def _summary(world: World, federated: Federated, watch: Stopwatch) -> Summary:
     """Of what was trained; null where nothing was packaged."""
     rows = world.folder.rows()
@@ -255,19 +150,4 @@ def _summary(world: World, federated: Federated, watch: Stopwatch) -> Summary:
         latency_p50_us=None,
         seconds=round(sum(watch.seconds.values()), 3),
         clock=clock_of(world.folder),
-    )
-
-
-def _completed(found: Summary, outcome: Outcome, installed: Package, path: Path) -> Summary:
-    """With what the later stages came to."""
-    served = outcome.variants[installed.variants[-1]]
-    int8 = outcome.variants.get("int8")
-    return msgspec.structs.replace(
-        found,
-        accuracy_central=None if outcome.central is None else accuracy(outcome.central).value,
-        accuracy_fp32=outcome.variants["fp32"].accuracy,
-        accuracy_int8=None if int8 is None else int8.accuracy,
-        package=str(path),
-        package_bytes=path.stat().st_size,
-        latency_p50_us=served.p50_us,
     )

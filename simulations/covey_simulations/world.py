@@ -12,10 +12,10 @@ from covey.seeds import generator
 from covey_io import settings
 from covey_models.model import Model
 from covey_models.registry import find, from_file
-from covey_server import algorithms, calibrating, gating
+from covey_server import algorithms
 from covey_server.policy_draft import cohorts
 from covey_server.privacy import protection
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import CALIBRATION, GATE, RunFolder
 from covey_server.settings import ModelSettings
 from covey_server.sum_rows import read_entries
 from covey_simulations import memory
@@ -86,6 +86,8 @@ def read(file: SimulationFile, *, data: FederatedData | None = None, model: Mode
     data = load(file.data, generator(file.seed, "data")) if data is None else data
     check_fit(data, model)
     if file.release.gate:
+        from covey_server import gating  # noqa: PLC0415 - brings ONNX
+
         gating.parent(file, model)
     protected = protection(file, model, None, seeded=not file.private_noise)
     if protected.masks == "on":
@@ -158,7 +160,7 @@ def _past(file: SimulationFile, folder: RunFolder) -> Past:
     # after the last round the counts of its validation are gone with the process
     last = done == federation.rounds and not federation.devices_per_round
     if done == federation.rounds:  # else what was kept is of a model that is lost
-        whole += sum((folder.path / name).exists() for name in (calibrating.FILE, gating.FILE))
+        whole += sum((folder.path / name).exists() for name in (CALIBRATION, GATE))
     return Past(len(reserves), len({row["sum"] for row in reserves}) - whole + last)
 
 

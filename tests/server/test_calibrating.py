@@ -7,8 +7,8 @@ import pytest
 from covey.errors import RoundAborted, StateError
 from covey.plan import Calibrate
 from covey_models.quantise_graph import asked, prepared, values
-from covey_server import calibrating
 from covey_server.calibrating import Ranges, Trained, private_ranges
+from covey_server.run_folder import CALIBRATION
 from covey_server.settings import FederationFile
 from trained_digits import asked_about, asks, file, fleet, scaled, trained, zeros
 
@@ -100,12 +100,12 @@ def test_devices_are_asked_once_about_a_model_and_again_about_another(tmp_path: 
 def test_a_damaged_answer_is_named_and_not_asked_for_again_unbidden(tmp_path: Path, damage: bytes) -> None:
     decided = file({})
     with asks(tmp_path / "a", decided) as ask:
-        (tmp_path / "a" / calibrating.FILE).write_bytes(damage)
+        (tmp_path / "a" / CALIBRATION).write_bytes(damage)
         with pytest.raises(StateError, match=r"a/calibration\.json is damaged") as caught:
             private_ranges(ask, decided, trained(), tmp_path / "a")
         assert caught.value.hint == "remove it: the devices are asked again, and that counts again"
         assert ask.tasks == []
-        (tmp_path / "a" / calibrating.FILE).unlink()  # as it says
+        (tmp_path / "a" / CALIBRATION).unlink()  # as it says
         private_ranges(ask, decided, trained(), tmp_path / "a")
         assert ask.names == ["Calibrate"]
 
@@ -114,7 +114,7 @@ def test_too_few_devices_leave_nothing_that_looks_like_an_answer(tmp_path: Path)
     decided = file({}, federation={"minimum_devices": 13})
     with asks(tmp_path / "a", decided, fleet()) as ask, pytest.raises(RoundAborted):
         private_ranges(ask, decided, trained(), tmp_path / "a")
-    assert not (tmp_path / "a" / calibrating.FILE).exists()
+    assert not (tmp_path / "a" / CALIBRATION).exists()
 
 
 def test_the_plan_says_where_devices_look_and_how_far_nothing_of_their_data(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from covey.package.contents import Variant
 from covey.package.verify import verify
 from covey_models import carried
 from covey_models.runtime import predictor
-from covey_server import app, calibrating, gating, summary
+from covey_server import app, gating, summary
 from covey_server.candidate import Candidate, candidate
 from covey_server.ledgers import opened
 from covey_server.privacy import protection
-from covey_server.run_folder import RunFolder
+from covey_server.run_folder import CALIBRATION, GATE, RunFolder
 from covey_server.settings import FederationFile
 from covey_server.sum_rows import read_entries
 from digits_fleet import Flock, pool
@@ -196,7 +196,7 @@ def test_a_run_whose_gate_passes_ends_with_a_package_of_both_variants(tmp_path: 
     assert run.kinds == [*ROUND, "calibrate", "compare", "metrics.release", "model.release"]
     assert found.privacy.sums == dict.fromkeys([*ROUND, "calibrate", "compare"], 1)
     opened = verify(
-        unpack(Path(found.package).read_bytes()), (run.path / "keys/release.pub.pem").read_bytes()
+        unpack(Path(found.package or "").read_bytes()), (run.path / "keys/release.pub.pem").read_bytes()
     )
     assert opened.variants == ("fp32", "int8")
     assert f"int8 calibration: {METHODS['private']}" in opened.files["README.md"].decode()
@@ -241,15 +241,15 @@ def test_a_run_that_dies_between_its_last_sums_and_the_package_asks_none_of_them
     assert {name: (run.path / name).read_bytes() for name in kept} == kept
 
 
-ANSWERS = (calibrating.FILE, gating.FILE)
+ANSWERS = (CALIBRATION, GATE)
 
 
 def test_a_damaged_answer_stops_a_run_before_it_releases_anything(tmp_path: Path) -> None:
     run = Run(tmp_path / "a", file(PASSING))
     with killed(app, "build_package"):
         run.process()
-    report = msgspec.json.decode((run.path / gating.FILE).read_bytes())
-    (run.path / gating.FILE).write_bytes(msgspec.json.encode(report | {"verdict": "fine"}))
+    report = msgspec.json.decode((run.path / GATE).read_bytes())
+    (run.path / GATE).write_bytes(msgspec.json.encode(report | {"verdict": "fine"}))
     with pytest.raises(StateError, match=r"gate\.json is damaged"):
         run.process()
     assert "model.release" not in run.kinds

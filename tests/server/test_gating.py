@@ -9,6 +9,7 @@ from covey.plan import Compare
 from covey_server import gating
 from covey_server.calibrating import Trained
 from covey_server.gating import gate
+from covey_server.run_folder import GATE
 from covey_server.settings import FederationFile
 from trained_digits import SCALE, Asked, asks, file, fleet, package, trained, zeros
 
@@ -109,7 +110,7 @@ def test_a_damaged_answer_is_named_and_not_asked_for_again_unbidden(
     made, folder = decided(parent), tmp_path / "a"
     with asks(folder, made, fleet(GROUPS)) as ask:
         gate(ask, made, trained(), trained().fp32, folder)
-        (folder / gating.FILE).write_bytes(damage)
+        (folder / GATE).write_bytes(damage)
         with pytest.raises(StateError, match=r"a/gate\.json is damaged") as caught:
             gate(ask, made, trained(), trained().fp32, folder)
         assert caught.value.hint == "remove it: the devices are asked again, and that counts again"
@@ -136,11 +137,11 @@ def _refused(folder: Path, made: FederationFile, new: Trained, kind: type[Except
     with asks(folder, made) as ask, pytest.raises(kind, match=said):
         gate(ask, made, new, new.fp32, folder)
     assert ask.tasks == []
-    assert not (folder / gating.FILE).exists()
+    assert not (folder / GATE).exists()
 
 
 def test_too_few_devices_leave_nothing_that_looks_like_a_verdict(tmp_path: Path) -> None:
     made, folder = file({"gate": True}, federation={"minimum_devices": 13}), tmp_path / "a"
     with asks(folder, made) as ask, pytest.raises(RoundAborted):
         gate(ask, made, trained(), trained().fp32, folder)
-    assert not (folder / gating.FILE).exists()
+    assert not (folder / GATE).exists()

@@ -31,6 +31,7 @@ from covey_models.quantise import to_int8_weights
 from covey_server import gating
 from covey_server.key_files import new_p256, write_private
 from covey_server.release_commands import release as app
+from covey_server.run_folder import GATE
 from finished_run import Finished
 
 run = partial(invoked, app)
@@ -286,7 +287,7 @@ def judged(own: Finished, right: int, only_old: int, only_new: int) -> None:
     package = read(unpack((own.path / "lab.covey").read_bytes()))
     compared = gating.files(package.model(package.variants[-1]), None)
     (own.path / gating.COMPARED).write_text(digest(compared))
-    (own.path / gating.FILE).write_bytes(msgspec.json.encode(report))
+    (own.path / GATE).write_bytes(msgspec.json.encode(report))
 
 
 def test_a_run_whose_gate_did_not_pass_is_not_released(own: Finished, tmp_path: Path) -> None:

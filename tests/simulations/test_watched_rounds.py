@@ -1,7 +1,7 @@
 """What a person is told of a round beyond what the coordinator says."""
 
 from covey_server.coordinator import RoundEnded
-from covey_simulations.run import Watcher
+from covey_simulations.watching import Watcher
 from sum_rows import Row, abort, reserve, settle
 
 

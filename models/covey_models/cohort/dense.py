@@ -97,10 +97,10 @@ def _add(weight: Tensor, left: Tensor, right: Tensor | None, factor: float) -> N
         weight.baddbmm_(left.transpose(1, 2), right, alpha=factor)
 
 
-def dense(network: nn.Module) -> Dense | None:
+def dense(network: nn.Module, input_shape: tuple[int, ...]) -> Dense | None:
     """The program of a network that is such a chain; None for any other."""
     layers = list[_Linear]()
-    flat = False
+    flat = len(input_shape) == 1
     for name, module in _chain(network, ""):
         if isinstance(module, nn.Linear) and (flat or not layers):
             biased = "bias" in dict(module.named_parameters())

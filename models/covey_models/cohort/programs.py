@@ -6,13 +6,14 @@ convolutions are arithmetic, which batching cannot save. The choice is a rule on
 measurement: a run must come to the same model on a busy machine.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
 from covey_models.cohort.dense import dense
 from covey_models.cohort.in_turn import InTurn
@@ -77,7 +78,7 @@ def choose(model: Model, batch_size: int) -> Chosen:
     weights = sum(each.numel() for each in network.parameters())
     multiplications, activations = _measured(network, model.input_shape)
     floats = 4 * weights + 4 * 2 * batch_size * (activations + prod(model.input_shape))
-    by_hand = dense(network)
+    by_hand = dense(network, model.input_shape)
     if by_hand is not None and weights <= MOST_WEIGHTS:
         return Chosen(by_hand, "matrix products by hand", "", floats)
     if multiplications > MOST_MULTIPLICATIONS and (by_hand is None or weights > MOST_WEIGHTS):
@@ -90,17 +91,37 @@ def choose(model: Model, batch_size: int) -> Chosen:
 
 
 def _measured(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Multiplications and activations of one example forwards."""
-    activations = [0]
-
-    def count(_: nn.Module, __: object, output: object) -> None:
-        activations[0] += output.numel() if isinstance(output, Tensor) else 0
-
-    leaves = [each for each in network.modules() if next(each.children(), None) is None]
-    hooks = [each.register_forward_hook(count) for each in leaves]
-    counter = FlopCounterMode(display=False)
+    """Multiplications of products, and numbers that any operation gives, of one example forwards."""
+    counter = _Counter()
     with torch.random.fork_rng(devices=[]), torch.no_grad(), counter:
         network(torch.zeros(1, *input_shape))
-    for hook in hooks:
-        hook.remove()
-    return counter.get_total_flops() // 2, activations[0]
+    return counter.multiplications, counter.activations
+
+
+class _Counter(TorchFunctionMode):
+    """Counts as functions are called: PyTorch's own counter of operations brings 75 MB with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.multiplications = 0
+        self.activations = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor):
+            self.activations += found.numel()
+            name = getattr(func, "__name__", "")
+            if name in _PRODUCTS and isinstance(args[1], Tensor):
+                self.multiplications += found.numel() * _PRODUCTS[name](args[0], args[1])
+        return found
+
+
+_PRODUCTS: Final[dict[str, Callable[[Tensor, Tensor], int]]] = {
+    "linear": lambda _, weight: weight.shape[-1],
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), lambda _, weight: weight[0].numel()),
+    **dict.fromkeys(("matmul", "mm", "bmm", "__matmul__"), lambda left, _: left.shape[-1]),
+    "scaled_dot_product_attention": lambda query, key: 2 * key.shape[-2] if query.dim() > 1 else 0,
+}
+"""Multiplications for each number that they give, from their first two tensors."""

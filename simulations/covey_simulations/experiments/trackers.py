@@ -18,8 +18,8 @@ from covey_server.run_folder import RunFolder
 from covey_server.summary import Summary
 from covey_simulations.experiments.changes import flat
 from covey_simulations.experiments.watching import Silent
-from covey_simulations.run import Progress
 from covey_simulations.settings import SimulationFile
+from covey_simulations.watching import Progress
 
 EXPERIMENT: Final = "covey"
 RUN_TAG: Final = "covey.run"

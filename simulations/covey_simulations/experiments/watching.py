@@ -7,7 +7,7 @@ from typing import Self
 
 from covey_server.coordinator import RoundEnded
 from covey_simulations.experiments.jobs import Progressed, Tell
-from covey_simulations.run import Progress
+from covey_simulations.watching import Progress
 
 
 class Silent:

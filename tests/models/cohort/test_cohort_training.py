@@ -139,7 +139,7 @@ def test_chains_of_linear_layers_by_hand(layers: tuple[nn.Module, ...], optimise
     ],
 )
 def test_other_networks_are_not_taken_for_such_chains(layers: tuple[nn.Module, ...]) -> None:
-    assert dense(nn.Sequential(*layers)) is None
+    assert dense(nn.Sequential(*layers), (1, 4, 4)) is None
 
 
 def test_a_device_with_bad_data_spoils_nobody_elses_training() -> None:
