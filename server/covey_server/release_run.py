@@ -87,6 +87,11 @@ def finished_run(run: Path) -> Finished:
         summary = msgspec.json.decode(path.read_bytes(), type=Summary)
     except msgspec.MsgspecError as error:
         raise StateError(f"{path} is damaged: {error}", hint="put it back as it was") from error
+    if summary.package is None:
+        raise InputError(
+            f"{run} ended with its training: it has no package",
+            hint=f"covey simulate {run / 'config.toml'} --set simulation.stages=all",
+        )
     state = folder.latest()
     if state is None:
         raise InputError(f"{run} has no checkpoint", hint="name a run that was trained")

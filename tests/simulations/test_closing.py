@@ -92,6 +92,16 @@ def test_it_says_what_the_run_came_to(run: Ended) -> None:
     assert f"sha256 {'ab' * 32}" in text
 
 
+def test_a_run_that_ended_with_its_training_says_nothing_of_a_package(run: Ended) -> None:
+    none = dict.fromkeys(("package", "package_bytes", "latency_p50_us", "accuracy_fp32", "accuracy_int8"))
+    lines = run.lines(**none, accuracy_central=None)
+    assert lines[-1] == str(run.folder.path)
+    assert [line for line in lines if line.startswith("accuracy")] == [
+        "accuracy    federated, by a noisy query, 91.0%"
+    ]
+    assert not [line for line in lines if line.startswith("package") or "covey," in line]
+
+
 def test_it_says_what_left_each_device(run: Ended) -> None:
     (line,) = (line for line in run.lines() if line.startswith("sent "))
     assert "by each device: " in line

@@ -13,6 +13,7 @@ import torch
 from covey.errors import ConfigError, InputError
 from covey.seeds import generator
 from covey_models.registry import find
+from covey_server.release_run import finished_run
 from covey_simulations.api import compare, load, simulate, sweep
 from covey_simulations.data.federation import load as load_data
 from covey_simulations.data.settings import DataSettings
@@ -196,3 +197,9 @@ def test_importing_the_api_imports_nothing_heavy() -> None:
     code = f"import sys, covey_simulations.api; print({heavy} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+def test_no_release_is_made_of_a_run_without_a_package(run: Run) -> None:
+    with pytest.raises(InputError, match="ended with its training") as caught:
+        finished_run(run.folder)
+    assert "simulation.stages=all" in caught.value.hint
