@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from covey.claim import privacy_of
-from covey.plan import Masks, Noise
+from covey.plan import CentralNoise, Masks, Noise
 from covey.spending import Asked, Ended, spent
 
 NOISE = Noise(mechanism="skellam", variance=36_000_000, removal=False, seeded=False)
@@ -61,3 +62,28 @@ def test_seeded_noise_is_said_to_protect_nobody() -> None:
     found = privacy_of([*SUMS, (replace(ASKED, sum=3, noise=seeded), None)], 1e-5)
     assert found.simulated
     assert "SIMULATION" in found.statement
+
+
+CENTRAL = CentralNoise(variance=36_000_000, bands=1, separation=1, seeded=False)
+
+
+def test_noise_of_the_servers_gives_a_claim_to_outsiders_and_none_against_it() -> None:
+    sums = [(replace(asked, noise=None, central=CENTRAL, masks="elided"), end) for asked, end in SUMS]
+    found = privacy_of(sums, 1e-5)
+    assert (found.noise, found.epsilon_server, found.is_central) == ("central", None, True)
+    assert found.epsilon_release is not None
+    assert found.statement == (
+        "masks elided: a simulation that skips them; THE SERVER ADDS THE NOISE and is trusted with every sum"
+        f" (central DP): no ε against it; ε = {found.epsilon_release} for the release if it does as it"
+        " should, δ = 1e-05, unit device; SIMULATION ONLY: no fleet is offered this"
+    )
+    seeded = [
+        (replace(asked, central=msgspec.structs.replace(CENTRAL, seeded=True)), end) for asked, end in sums
+    ]
+    assert privacy_of(seeded, 1e-5).statement.endswith("and this noise came from a seed")
+
+
+def test_one_sum_of_the_servers_noise_takes_the_claim_against_it_from_all() -> None:
+    found = privacy_of([*SUMS, (replace(ASKED, sum=3, noise=None, central=CENTRAL), None)], 1e-5)
+    assert (found.noise, found.epsilon_server) == ("central", None)
+    assert "no ε against it" in found.statement

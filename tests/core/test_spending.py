@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covey import spending
-from covey.accounting import DiscreteGaussian, Event
+from covey.accounting import DiscreteGaussian, Event, MatrixGaussian
 from covey.encode import Part
-from covey.plan import Gradient, Noise, Statistics, Train, Validate
+from covey.plan import CentralNoise, Gradient, Noise, Statistics, Train, Validate
 from covey.spending import Asked, Ended, Sum, View, costliest, event, groups
 from secagg_fleet import make_plan
 from sum_rows import Row, abort, noise, recomputed, reserve, settle, settled
@@ -206,3 +206,49 @@ def test_any_run_costs_what_another_library_finds(drawn: list[tuple[int, str, st
             rows.append(settle(row, devices, sharing=sharing))
     for view in VIEWS:
         assert cost(rows, view) == pytest.approx(recomputed(rows, DELTA, view), rel=1e-6)
+
+
+CENTRAL = CentralNoise(variance=1 << 24, bands=4, separation=5, seeded=False)
+
+
+def central(rounds: Sequence[int], **changes: Any) -> list[Sum]:
+    """Training sums of some rounds, to which the server adds noise."""
+    terms = msgspec.structs.replace(CENTRAL, **changes)
+    base = asked(reserve(1, noise=None))
+    return [(replace(base, sum=n, round=number, central=terms), None) for n, number in enumerate(rounds)]
+
+
+def test_rounds_that_share_noise_are_one_mechanism() -> None:
+    base = asked(reserve(1, noise=None))
+    (group,) = groups(central(range(1, 13)), "release")
+    assert group == [(MatrixGaussian(base.norm, base.length, 1 << 24, 4, 12, 5, 0), 1)]
+
+
+def test_a_round_that_was_asked_again_counts_beside() -> None:
+    (group,) = groups(central([1, 2, 3, 3, 4, 4]), "release")
+    ((found, count),) = group
+    assert isinstance(found, MatrixGaussian)
+    assert (found.steps, found.repeats, count) == (4, 2, 1)
+
+
+def test_independent_noise_of_the_servers_counts_sum_by_sum() -> None:
+    base = asked(reserve(1, noise=None))
+    (group,) = groups(central([1, 2, 2], bands=1, separation=1), "release")
+    assert group == [(MatrixGaussian(base.norm, base.length, 1 << 24), 3)]
+
+
+def test_against_a_server_that_adds_the_noise_nothing_is_said() -> None:
+    found = spending.spent(central(range(1, 4)), DELTA)
+    assert found.server is None
+    assert found.release is not None
+    for view in ("server", "settled"):
+        with pytest.raises(ValueError, match="no cost that is finite"):
+            groups(central([1]), view)
+
+
+def test_correlated_noise_beside_noise_of_devices_is_added_up() -> None:
+    both = [*central(range(1, 4)), (asked(reserve(9)), None)]
+    apart = [spending.spent(each, DELTA).release for each in (both[:3], both[3:], both)]
+    values = [each.value for each in apart if each is not None]
+    assert max(values[:2]) < values[2] < sum(values[:2])
+    assert spending.spent(both, DELTA).server is None

@@ -113,6 +113,8 @@ BUILT: dict[str, tuple[type[FedAvg], dict[str, float]]] = {
     "fedadam": (FedAdam, {"eta": 0.3, "beta_1": 0.7, "beta_2": 0.8, "tau": 0.01}),
     "fedyogi": (FedYogi, {"eta": 0.3, "beta_1": 0.7, "beta_2": 0.8, "tau": 0.01}),
     "fedavgm": (FedAvgM, {"server_learning_rate": 0.3, "server_momentum": 0.6}),
+    "scaffold": (FedAvgM, {"server_learning_rate": 0.3, "server_momentum": 0.0}),
+    "fedper": (FedAvg, {}),
 }
 
 
