@@ -17,6 +17,7 @@ from covey.identity import Certificate, Roster, public_of, read_roster, sign_ros
 from covey.ledger.checkpoint import LogTrust
 from covey.plan import LARGEST_GRAPH
 from covey.policy.signed import Reviewers
+from covey.rollout.outcome import Outcome
 from covey.secagg.states import Me
 from covey.seeds import derive
 from covey_client.budget import MemoryJournal
@@ -49,7 +50,6 @@ from covey_simulations.roles import ROSTER, RunKeys, run_keys, run_witness
 from covey_simulations.settings import SimulationFile
 from covey_strategies.protection import Operator, Protection
 from covey_strategies.queries.device import Device
-from covey_strategies.queries.device import Log as DeviceLog
 
 DAY: Final = 24 * 3600
 DEVICE_LOGS: Final = "devices"
@@ -184,8 +184,8 @@ def crowd(setting: Setting) -> Crowd:
             setting.model,
             local,
             derive(setting.file.seed, "device", name),
-            _log(setting.folder / DEVICE_LOGS / f"{name}.log"),
-            outcome=partial(read_outcome, setting.folder / ROLLED_OUT / name),
+            partial(_log, setting.folder, name),
+            outcome=partial(_outcome, setting.folder, name),
             group=_group(name, setting.file.release.groups),
             memory=FolderMemory(memories / f"{name}.memory") if memories else None,
         )
@@ -269,9 +269,13 @@ def check_fit(data: FederatedData, model: Model) -> None:
         )
 
 
-def _log(path: Path) -> DeviceLog:
-    def log(line: str) -> None:
-        durable.make_folder(path.parent)
-        durable.append(path, f"{line}\n".encode())
+def _log(folder: Path, name: str, line: str) -> None:
+    """A device's own log, in the run's folder."""
+    path = folder / DEVICE_LOGS / f"{name}.log"
+    durable.make_folder(path.parent)
+    durable.append(path, f"{line}\n".encode())
 
-    return log
+
+def _outcome(folder: Path, name: str) -> Outcome | None:
+    """What a device's updater keeps in mind of the newest rollout."""
+    return read_outcome(folder / ROLLED_OUT / name)
