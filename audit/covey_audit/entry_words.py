@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from msgspec import UNSET
+
 from covey import plan as plans
 from covey.errors import ConfigError, ProtocolError
 from covey.ledger import entries as ledger
@@ -155,7 +157,8 @@ def _asked(line: Line) -> str:
     plan = line.plan
     if plan is None:
         return f"A PLAN THAT NO DEVICE WOULD READ ({line.digest[:SHOWN]}…)"
-    noise = f"noise {plan.noise.mechanism}" if plan.noise else "NO NOISE"
+    none = "NO NOISE" if plan.central is UNSET else "NO NOISE OF THE DEVICES, THE SERVER ADDS IT"
+    noise = f"noise {plan.noise.mechanism}" if plan.noise else none
     masks = "" if plan.masks == "on" else f", MASKS {plan.masks.upper()}"
     seeded = ", from a seed" if plan.noise and plan.noise.seeded else ""
     return (

@@ -65,7 +65,8 @@ cosignatures = 1
 # One table for each kind of question; without its table a kind is refused. clip: the length to
 # which an update is cut (train), or the examples of a device that count (validate, statistics).
 # noise_multiplier: noise of a sum, as a multiple of the most that one device or example adds.
-# minimum: devices in a sum. answers: of one device, in all.
+# minimum: devices in a sum. answers: of one device, in all. options: what training may ask beside
+# an update, as ["clip-indicator"]; left out, nothing.
 [queries.train]
 models = ["FILL IN: the model"]
 clip = "1"

@@ -5,6 +5,7 @@ runs/<name>/ holds, beside what `covey_server.run_folder` lists:
 origin.json       versions and files that the result depends on
 central.json      confusion counts of the central baseline
 validation.json   the last validation's sums, of a run that ends with its training
+memories/         what simulated devices keep between rounds, where an algorithm makes them
 keys/             the key pair that signs the package
 <name>.covey      the signed package
 device/           one device's folder: trusted key, slots, the package in use
@@ -65,7 +66,8 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
     hold_to_origin(scenario.file, folder.path)
     world = populate(scenario, folder)
     engine = engine_for(scenario.file, scenario.protection, scenario.model)
-    progress.note(engine.told)
+    for line in (engine.told, *remarks_on(scenario)):
+        progress.note(line)
     with (
         opened(folder.ledger, world.fleet.log) as ledger,
         running(engine, world.fleet, scenario.file.simulation) as grid,
@@ -76,6 +78,14 @@ def simulate(  # noqa: PLR0913 - what is run, where, how far, and who watches
         if why or (stages or scenario.file.simulation.stages) == "training":
             return _training(world, coordinator, progress)
         return _stages(world, coordinator, progress, beside)
+
+
+def remarks_on(scenario: Scenario) -> tuple[str, ...]:
+    """What a person who wrote the configuration may not have meant."""
+    asked, there = scenario.file.federation.devices_per_round, len(scenario.data.devices)
+    if asked > there:
+        return (f"federation.devices_per_round is {asked}, and there are {there} devices: all are asked",)
+    return ()
 
 
 def _training(world: World, coordinator: Coordinator, progress: Progress) -> Summary:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import UNSET
+
 from covey.errors import PlanRefused
 from covey.identity import Roster
 from covey.ledger.findings import Finding, finding
@@ -33,7 +35,8 @@ def _protection(each: Reserved) -> Iterator[Finding]:
         words = "without masks" if each.plan.masks == "none" else "with masks left out, as a simulation may"
         yield finding("no-masks", f"asked for {words}", each.index)
     if each.plan.noise is None:
-        yield finding("no-noise", "asked for without noise", each.index)
+        central = "" if each.plan.central is UNSET else " of the devices: the server adds it, and is trusted"
+        yield finding("no-noise", f"asked for without noise{central}", each.index)
 
 
 def _policy(each: Reserved, policy: PolicyFacts) -> Iterator[Finding]:
