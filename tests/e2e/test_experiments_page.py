@@ -1,7 +1,6 @@
 """docs/experiments.md, followed literally, and the notebook that goes with it."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from covey_cli.subcommands import SUMMARIES
 from covey_simulations.experiments.sweep_file import HalvingSettings, StopSettings, SweepFile
-from named_blocks import blocks_of
+from named_blocks import environment, follow
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/experiments.md"
@@ -19,30 +18,10 @@ NOTEBOOK = ROOT / "examples/quickstart.ipynb"
 MOST_LINES = 20
 
 
-def environment(folder: Path) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
-
-
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_page_is_followed(tmp_path: Path) -> None:
-    said = ""
-    for block in blocks_of(PAGE):
-        if block.name:
-            (tmp_path / block.name).write_text(block.text)
-        elif block.kind == "sh" and not block.text.startswith("pip "):
-            done = subprocess.run(
-                ["bash", "-eo", "pipefail", "-c", block.text],
-                cwd=tmp_path,
-                env=environment(tmp_path),
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
-            said += done.stdout
+    said = follow(PAGE, tmp_path)
     for words in (
         "12 runs",
         "16 runs, 12 of them over",

@@ -52,12 +52,14 @@ class Chosen:
         program: The program.
         how: "matrix products by hand", "vmap" or "one device after the other".
         why: Where devices are trained one after the other, the reason; else empty.
+        weights: Of the network.
         floats: float32 elements that one device takes while it trains, about.
     """
 
     program: Program
     how: str
     why: str
+    weights: int
     floats: int
 
     @property
@@ -80,14 +82,14 @@ def choose(model: Model, batch_size: int) -> Chosen:
     floats = 4 * weights + 4 * 2 * batch_size * (activations + prod(model.input_shape))
     by_hand = dense(network, model.input_shape)
     if by_hand is not None and weights <= MOST_WEIGHTS:
-        return Chosen(by_hand, "matrix products by hand", "", floats)
+        return Chosen(by_hand, "matrix products by hand", "", weights, floats)
     if multiplications > MOST_MULTIPLICATIONS and (by_hand is None or weights > MOST_WEIGHTS):
         why = f"its time is arithmetic ({multiplications / 1e6:.1f} million multiplications an example)"
-        return Chosen(InTurn.of(network, why), "one device after the other", why, floats)
+        return Chosen(InTurn.of(network, why), "one device after the other", why, weights, floats)
     why = refusal(network, model.input_shape)
     if why:
-        return Chosen(InTurn.of(network, why), "one device after the other", why, floats)
-    return Chosen(Vmapped.of(network), "vmap", "", floats)
+        return Chosen(InTurn.of(network, why), "one device after the other", why, weights, floats)
+    return Chosen(Vmapped.of(network), "vmap", "", weights, floats)
 
 
 def _measured(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from covey_models.cohort.in_turn import InTurn
 from covey_models.cohort.programs import Chosen, choose
 from covey_models.model import Model
 from covey_server.algorithms import is_stateful
-from covey_simulations.engines import processes
+from covey_simulations.engines import memory, processes
 from covey_simulations.engines.allocation import keep_freed_memory
 from covey_simulations.engines.grid import EngineGrid
 from covey_simulations.engines.settings import EngineSettings, Name
@@ -53,7 +53,7 @@ def engine_for(file: SimulationFile, protection: Protection, model: Model) -> En
     """The engine that a run gets.
 
     Raises:
-        InputError: One is asked for that cannot work this run out.
+        InputError: One is asked for that cannot work this run out, or the machine has not the memory.
     """
     wanted = file.simulation.engine
     if wanted == "ray" and file.simulation.ray_address and is_stateful(file):
@@ -75,7 +75,11 @@ def engine_for(file: SimulationFile, protection: Protection, model: Model) -> En
     workers = file.simulation.workers or os.cpu_count() or 1
     if wanted == "auto":
         wanted = "batched" if chosen.is_batched or workers == 1 else "processes"
-    return Engine(wanted, 1 if wanted == "batched" else workers, chosen, _why(chosen, model, file))
+    workers = 1 if wanted == "batched" else workers
+    if wanted != "ray" or not file.simulation.ray_address:
+        needed = memory.estimate(chosen, chosen.weights, workers, file.simulation.memory_mb << 20)
+        memory.check(needed, memory.available(), workers)
+    return Engine(wanted, workers, chosen, _why(chosen, model, file))
 
 
 def _why(chosen: Chosen, model: Model, file: SimulationFile) -> str:
