@@ -199,8 +199,11 @@ class Coordinator:
         return self._ask(0, task, {}, None)
 
     def _everyone(self, asking: Asking) -> Asking:
-        """The federation's minimum is of a round's cohort; of all devices more must answer."""
-        return replace(asking, size=0, minimum=0) if self._file.federation.devices_per_round else asking
+        """At the end all devices are asked, or as many as the file says; more must answer than in a round."""
+        federation = self._file.federation
+        if not federation.devices_per_round:
+            return asking
+        return replace(asking, size=federation.final_devices, minimum=0)
 
     def _final_validation(self, strategy: Private, state: Checkpoint) -> ValidateSum:
         """Counts over all connected devices.
@@ -238,10 +241,10 @@ class Coordinator:
             book=self._book,
             timeout=federation.round_timeout,
             dropouts=self._file.privacy.dropouts,
+            server_noise=self._server_noise,
         )
 
     def _strategy(self, state: Checkpoint) -> Private:
-            server_noise=self._server_noise,
         file = self._file
         inner: FedAvg = file.strategy.build()
         recipes = Recipes(

@@ -45,6 +45,7 @@ class FederationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     rounds: Annotated[int, msgspec.Meta(ge=1, le=999_999)]
     devices_per_round: Annotated[int, msgspec.Meta(ge=0)] = 0
     minimum_devices: Annotated[int, msgspec.Meta(ge=0)] = 0
+    final_devices: Annotated[int, msgspec.Meta(ge=0)] = 0
     validate_every: Count = 10
     weighting: Weighting = "examples"
     examples_cap: Count = 512
@@ -90,9 +91,9 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             "server": the server, which everybody then has to trust (central DP); a simulation only.
         noise_bands: noise_at = "server": rounds over which training's noise is correlated (DP-FTRL); 1 for
             independent noise.
-        clipping: Whether an update's clip norm is `federation.update_clip` in all rounds, or moves below it
         noise_separation: With noise_bands above 1: a device is asked to train at most once in so many rounds;
             at least noise_bands.
+        clipping: Whether an update's clip norm is `federation.update_clip` in all rounds, or moves below it
             ("adaptive", arXiv:1905.03871).
         clip_start: Adaptive: the first round's.
         clip_quantile: Adaptive: share of the updates that are to be within it.
@@ -119,8 +120,8 @@ class PrivacySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     largest_cohort: Annotated[int, msgspec.Meta(ge=2, le=10_000)] = 500
     noise_at: Literal["devices", "server"] = "devices"
     noise_bands: Annotated[int, msgspec.Meta(ge=1, le=MOST_BANDS)] = 1
-    clipping: Literal["fixed", "adaptive"] = "fixed"
     noise_separation: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1
+    clipping: Literal["fixed", "adaptive"] = "fixed"
     clip_start: Positive = 0.1
     clip_quantile: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     clip_rate: Annotated[float, msgspec.Meta(gt=0, le=10)] = 0.2
