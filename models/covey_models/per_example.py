@@ -74,33 +74,47 @@ def poisson(examples: int, rate: float, coins: Stream) -> Index:
 
 
 def gradients(network: nn.Module, local: Local, index: Index, copies: int, seed: int) -> Iterator[Gradients]:
-    """Gradients of the loss at the parameters that `network` holds, a bounded number at a time.
+    """Gradients of one device's examples; see `Taker`."""
+    return Taker(network, local.examples.x.shape[1:])(local, index, copies, seed)
+
+
+class Taker:
+    """Takes gradients of the loss at the parameters that a network holds now.
 
     Args:
         network: Left as it is; layers that differ between training and evaluation train.
-        local: Where the examples are, and how they are augmented and scaled.
-        index: Which examples; may be empty.
-        copies: K ≥ 1, augmented copies whose mean gradient is an example's (De et al., arXiv:2204.13650).
-            One is taken where there is no augmentation.
-        seed: Decides augmentation and dropout, nothing else. Fresh and as secret as the coins: one example
-            more or less shifts the draws of those after it, so that the gradients of the others keep their
-            distribution, and the sum its bound, only for someone who does not know the seed.
-
-    Returns:
-        Consecutive examples. Memory depends on the network and on `copies`, not on the length of `index`.
+        input_shape: Of one input.
 
     Raises:
         InputError: See `refuse_mixing`.
     """
-    from opacus.grad_sample import GradSampleModule  # noqa: PLC0415 - 1.4 s: for those who need it
 
-    refuse_mixing(network, local.examples.x.shape[1:])
-    copies = 1 if local.augment is None else copies
-    rows = min(_ROWS, _FLOATS // sum(weight.numel() for weight in network.parameters()))
-    # Opacus leaves attributes on the network and on its weights, hence a copy of its own.
-    hooked = GradSampleModule(deepcopy(network).train(), loss_reduction="sum")
-    _ask_for_input_gradients(hooked)
-    return _in_chunks(hooked, local, index, _Size(max(1, rows // copies), copies), seed)
+    def __init__(self, network: nn.Module, input_shape: tuple[int, ...]) -> None:
+        from opacus.grad_sample import GradSampleModule  # noqa: PLC0415 - 1.4 s: for those who need it
+
+        refuse_mixing(network, input_shape)
+        self._rows = min(_ROWS, _FLOATS // sum(weight.numel() for weight in network.parameters()))
+        # Opacus leaves attributes on the network and on its weights, hence a copy of its own.
+        self._hooked = GradSampleModule(deepcopy(network).train(), loss_reduction="sum")
+        _ask_for_input_gradients(self._hooked)
+
+    def __call__(self, local: Local, index: Index, copies: int, seed: int) -> Iterator[Gradients]:
+        """Gradients of some examples, a bounded number at a time.
+
+        Args:
+            local: Where the examples are, and how they are augmented and scaled.
+            index: Which examples; may be empty.
+            copies: K ≥ 1, augmented copies whose mean gradient is an example's (De et al., arXiv:2204.13650).
+                One is taken where there is no augmentation.
+            seed: Decides augmentation and dropout, nothing else. Fresh and as secret as the coins: one
+                example more or less shifts the draws of those after it, so that the gradients of the others
+                keep their distribution, and the sum its bound, only for someone who does not know the seed.
+
+        Returns:
+            Consecutive examples. Memory depends on the network and on `copies`, not on the length of `index`.
+        """
+        copies = 1 if local.augment is None else copies
+        return _in_chunks(self._hooked, local, index, _Size(max(1, self._rows // copies), copies), seed)
 
 
 def refuse_mixing(network: nn.Module, input_shape: tuple[int, ...]) -> None:

@@ -40,7 +40,7 @@ def answer(plan: Plan, parameters: Parameters, device: Device, coins: Stream) ->
     """
     check(plan, parameters, device)
     try:
-        return _encoded(plan, _rows(plan, parameters, device, coins), device, coins)
+        return encoded(plan, _rows(plan, parameters, device, coins), device, coins)
     except Exception as error:  # noqa: BLE001 - see the module's first paragraph
         tell(device, f"round {plan.round}: contributed nothing: {type(error).__name__}: {error}")
         return encode.zero(plan.parts)
@@ -136,7 +136,8 @@ def _rows(plan: Plan, parameters: Parameters, device: Device, coins: Stream) -> 
     return [found]
 
 
-def _encoded(plan: Plan, rows: Iterable[Vectors], device: Device, coins: Stream) -> Integers:
+def encoded(plan: Plan, rows: Iterable[Vectors], device: Device, coins: Stream) -> Integers:
+    """One device's rows as a vector; of what is not finite its owner is told."""
     total = encode.zero(plan.parts)
     for some in _watched(plan, rows, device):
         total += encode.encode(plan.parts, some, coins)

@@ -1,9 +1,9 @@
 """The answers of many devices at once, where all of them are in one place: of a simulation.
 
-Training and validation are worked out for some devices together; every other query device by device. Each
-row is what `covey_strategies.queries.answer` gives for its device, up to the order in which floats are added,
-rounded by the device's own coins. What goes wrong in a chunk is looked for device by device, so that it stays
-the failing device's own.
+Training and validation are worked out for some devices together, gradients of examples in one network for all
+devices; every other query device by device. Each row is what `covey_strategies.queries.answer` gives for its
+device, up to the order in which floats are added, rounded by the device's own coins. What goes wrong in a chunk
+is looked for device by device, so that it stays the failing device's own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from covey import encode
 from covey.arrays import Parameters, layout_of
 from covey.encode import Integers, Vectors
 from covey.errors import PlanRefused
-from covey.plan import Plan, Train, Validate
+from covey.plan import Gradient, Plan, Train, Validate
 from covey.stream import Stream
 from covey_models.cohort.programs import Chosen
 from covey_models.cohort.training import Learner, TrainedChunk, train_cohort
 from covey_models.evaluation import evaluate
 from covey_models.training import Trained, load
-from covey_strategies.queries import train
-from covey_strategies.queries.answer import answer, check, tell
+from covey_strategies.queries import gradient, train
+from covey_strategies.queries.answer import answer, check, encoded, tell
 from covey_strategies.queries.device import Device, scaled_inputs
 from covey_strategies.queries.train import Start
 
@@ -128,6 +128,12 @@ def _together(
         coins = [Stream(member.coins) for member in members]
         rows = _validated(plan, parameters, [member.device for member in members])
         yield Answers(np.arange(len(members)), encode.encode_each(plan.parts, rows, coins))
+    elif isinstance(task, Gradient):
+        take = gradient.taker(parameters, members[0].device)
+        for place, member in enumerate(members):
+            own = Stream(member.coins)
+            taken = gradient.drawn(task, plan, member.device, own, take)
+            yield Answers(np.array([place]), encoded(plan, taken, member.device, own)[None])
     else:
         yield from _one_by_one(plan, parameters, members)
 

@@ -13,7 +13,7 @@ from covey.arrays import Parameters, layout_of
 from covey.encode import Shape, Vectors
 from covey.plan import Gradient, Plan
 from covey.stream import Stream
-from covey_models.per_example import gradients, poisson
+from covey_models.per_example import Taker, poisson
 from covey_models.training import Local, load
 from covey_strategies.queries.device import Device
 from covey_strategies.queries.train import TrainSum
@@ -34,12 +34,26 @@ def rows(
     task: Gradient, plan: Plan, parameters: Parameters, device: Device, coins: Stream
 ) -> Iterator[Vectors]:
     """Device half: a row for each example that the coins choose, some rows at a time."""
+    return drawn(task, plan, device, coins, taker(parameters, device))
+
+
+def taker(parameters: Parameters, device: Device) -> Taker:
+    """What takes gradients at the parameters sent; of use to all devices that have one model.
+
+    Raises:
+        InputError: An example's gradient would not be its own.
+    """
     load(device.network, parameters)
+    return Taker(device.network, device.model.input_shape)
+
+
+def drawn(task: Gradient, plan: Plan, device: Device, coins: Stream, take: Taker) -> Iterator[Vectors]:
+    """Device half, after the parameters are in place."""
     examples = device.data.train.first(task.examples_cap)
     local = Local(examples, plan.preprocessing, device.model.augment if task.augmentations else None)
     chosen = poisson(len(examples), task.sampling_rate, coins)
     seed = int.from_bytes(coins.take(8), "little") >> 1
-    for found in gradients(device.network, local, chosen, max(task.augmentations, 1), seed):
+    for found in take(local, chosen, max(task.augmentations, 1), seed):
         yield {"gradient": found.vectors, "loss": np.minimum(found.losses, LOSS_CLIP)[:, None]}
 
 
