@@ -2,8 +2,8 @@
 
 Training and validation are worked out for some devices together, gradients of examples in one network for all
 devices; every other query device by device. Each row is what `covey_strategies.queries.answer` gives for its
-device, up to the order in which floats are added, rounded by the device's own coins. What goes wrong in a chunk
-is looked for device by device, so that it stays the failing device's own.
+device, up to the order in which floats are added, rounded by the device's own coins. What goes wrong in a
+chunk is looked for device by device, so that it stays the failing device's own.
 """
 
 from collections.abc import Iterator, Sequence
