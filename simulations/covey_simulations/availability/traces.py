@@ -26,9 +26,9 @@ class Diurnal:
 
     A model, not a measurement. Its shape is that of Bonawitz et al., arXiv:1902.01046, section 9 and figure
     5: with devices more likely idle and charging at night, four times as many take part at the best hour as
-    at the worst; Yang et al., arXiv:2006.06983, see the same rhythm in 136,000 phones. The curve between the
-    two is a cosine, the peak's hour and height are assumed. A device has one draw from noon to noon, so that
-    it is online once a night and without gaps, longest where its luck is best.
+    at the worst. The curve between the two is a cosine, the peak's hour and height are assumed. A device has
+    one draw from noon to noon, so that it is online once a night and without gaps, longest where its luck is
+    best.
 
     Attributes:
         seed: The run's.
