@@ -10,7 +10,7 @@ PARAMETERS = {
     "breast-cancer": 530,
     "digits": 3_818,
     "digits-mlp": 4_810,
-    "digits-transformer": 5_122,
+    "digits-transformer": 8_722,
     "image-cnn": 19_178,
     "keywords": 22_604,
     "shuttle": 882,
