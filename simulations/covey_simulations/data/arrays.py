@@ -26,7 +26,7 @@ from covey_simulations.data.remarks import remarks
 from covey_simulations.data.settings import DEVICES, EXAMPLES_PER_DEVICE, DataSettings, check
 from covey_simulations.data.sharing import share_out
 
-Partition = Literal["iid", "dirichlet", "time", "resampled"]
+Partition = Literal["iid", "dirichlet", "dirichlet-classes", "time", "resampled"]
 Pair = tuple[ArrayLike, ArrayLike]
 Mask = NDArray[np.bool_]
 
@@ -62,7 +62,7 @@ def from_arrays(  # noqa: PLR0913 - what it is, whose it is, how it is dealt
         labels: One name per class; None: they are called by their numbers.
         partition: How a pool is dealt; see `DataSettings`.
         devices: To how many; see `DataSettings`.
-        alpha: Concentration for "dirichlet" and "resampled".
+        alpha: Concentration for "dirichlet", "dirichlet-classes" and "resampled".
         examples_per_device: Fewest and most, for "resampled".
         seed: Decides what is held out at random and who gets what.
         name: Of the data, in reports.

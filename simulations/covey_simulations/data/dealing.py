@@ -14,7 +14,16 @@ from covey_simulations.data.devices import LazyDevices
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.local import hold_out_from
 from covey_simulations.data.names import Alone
-from covey_simulations.data.partitions import Index, Parts, by_preference, by_time, iid, preferences
+from covey_simulations.data.partitions import (
+    Index,
+    Parts,
+    by_class_shares,
+    by_preference,
+    by_time,
+    class_shares,
+    iid,
+    preferences,
+)
 from covey_simulations.data.settings import DataSettings
 
 
@@ -110,6 +119,9 @@ def _parts(
         case "dirichlet":
             mixes = preferences(devices, classes, settings.alpha, rng)
             return by_preference(train, mixes, rng), by_preference(held_out, mixes, rng, everyone=False)
+        case "dirichlet-classes":
+            splits = class_shares(train, classes, devices, settings.alpha, rng)
+            return by_class_shares(train, splits, rng), by_class_shares(held_out, splits, rng)
         case "time":
             return by_time(len(train), devices), by_time(len(held_out), devices, everyone=False)
         case "iid":
@@ -125,5 +137,5 @@ def _sample(count: int, size: int, rng: np.random.Generator) -> Index:
 
 
 def _note(settings: DataSettings) -> str:
-    skew = f" with alpha {settings.alpha:g}" if settings.partition == "dirichlet" else ""
+    skew = f" with alpha {settings.alpha:g}" if settings.partition.startswith("dirichlet") else ""
     return f"The devices are made: pooled examples dealt to {settings.devices} by {settings.partition}{skew}."

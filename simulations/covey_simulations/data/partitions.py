@@ -1,16 +1,17 @@
 """How pooled examples are shared out: every partition uses every index exactly once.
 
-iid         at random: the easy case
-dirichlet   every device prefers some classes: label skew
-by_time     contiguous blocks in the order of the data: drift from device to device
-natural     the data says whose each example is
+iid             at random: the easy case
+dirichlet       every device prefers some classes: label skew
+by_class_shares every class is split by itself: label skew, and devices of different sizes
+by_time         contiguous blocks in the order of the data: drift from device to device
+natural         the data says whose each example is
 
-The first three give every device the same number of examples, to within one.
+iid, dirichlet and by_time give every device the same number of examples, to within one.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,13 @@ from covey.errors import InputError
 from covey.examples import Labels
 
 Index = NDArray[np.int64]
+
+LEAST: Final = 10
+"""Training examples that `class_shares` leaves every device, as the benchmark it follows does."""
+_DRAWS: Final = 1000
+"""Before it gives up."""
+_ROUNDING: Final = 1e-9
+"""A sum of shares that is a whole number but for floating point is that number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +155,75 @@ def by_preference(
         left = left - counts[device]
     owners = [np.repeat(np.arange(devices), counts[:, label]) for label in range(classes)]
     return _gathered(np.concatenate(queues), np.concatenate(owners), sizes)
+
+
+def class_shares(
+    labels: Labels, classes: int, devices: int, alpha: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """How each class is split between devices: q ~ Dirichlet(alpha, …) over the devices, class by class.
+
+    Li, Diao, Chen and He, "Federated learning on non-IID data silos: an experimental study", ICDE 2022,
+    arXiv:2102.02079, distribution-based label imbalance; as in the authors' code, a device that holds an even
+    share of all examples gets nothing of the classes that follow, and all is drawn anew until every device
+    has `LEAST` examples. Sizes differ from device to device, unlike those of `dirichlet`.
+
+    Args:
+        labels: Class of each training example, shape (n,), below `classes`.
+        classes: How many classes.
+        devices: How many devices.
+        alpha: Concentration per device, > 0. Small: a class is on few devices.
+        rng: Draws the shares.
+
+    Returns:
+        Shape (classes, devices), rows sum to one.
+
+    Raises:
+        InputError: So many devices cannot have `LEAST` examples each, or no draw gave them that.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    for _ in range(_DRAWS if len(labels) >= LEAST * devices else 0):
+        shares, held = np.empty((classes, devices)), np.zeros(devices)
+        for label, count in enumerate(counts.tolist()):
+            shares[label] = _open(rng.dirichlet(np.full(devices, alpha)), held < len(labels) / devices)
+            held += shares[label] * count
+        if held.min() >= LEAST + classes:  # rounding takes less than one example a class
+            return shares
+    raise InputError(
+        f"{len(labels)} examples, split class by class with alpha {alpha:g}, leave some of {devices} devices "
+        f"fewer than {LEAST}",
+        hint="set data.devices lower, or raise data.alpha or data.examples",
+    )
+
+
+def by_class_shares(labels: Labels, shares: NDArray[np.float64], rng: np.random.Generator) -> Parts:
+    """Split every class between the devices, at random, in the shares given.
+
+    Args:
+        labels: Class of each example, shape (n,), below `shares.shape[0]`.
+        shares: Of each class by device, shape (classes, devices), rows sum to one; see `class_shares`.
+        rng: Draws the examples.
+    """
+    classes, devices = shares.shape
+    queues = [rng.permutation(np.flatnonzero(labels == label)) for label in range(classes)]
+    owners = [_owners(len(queue), of_class) for queue, of_class in zip(queues, shares, strict=True)]
+    everyone = np.concatenate(owners)
+    return _gathered(np.concatenate(queues), everyone, np.bincount(everyone, minlength=devices))
+
+
+def _open(share: NDArray[np.float64], still: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """A share of those alone who may take more, if any may; one of nothing is an even one."""
+    takers = still if still.any() else np.ones_like(still)
+    kept = np.where(takers, share, 0.0)
+    weights = kept if kept.sum() > 0 else np.where(takers, 1.0, 0.0)
+    found: NDArray[np.float64] = weights / weights.sum()
+    return found
+
+
+def _owners(count: int, shares: NDArray[np.float64]) -> Index:
+    """Who owns each of `count` examples, in order of the devices: shape (count,)."""
+    ends = np.floor(np.cumsum(shares) * count + _ROUNDING).astype(np.int64)
+    ends[-1] = count
+    return np.repeat(np.arange(len(shares)), np.diff(ends, prepend=0))
 
 
 def _draw(size: int, mix: NDArray[np.float64], left: Index, rng: np.random.Generator) -> Index:

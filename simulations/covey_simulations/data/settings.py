@@ -30,12 +30,13 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         path: For "folder", the folder. For "wrist" and "shuttle" the file and for "fashion-mnist" the folder,
             where they are not in their usual place. For "synthetic-keywords", the folder that keeps what was
             made. "python" does with it what it likes. Empty otherwise.
-        partition: "natural" keeps the data's own devices. "iid", "dirichlet" and "time" pool all examples and
-            deal them anew, each to one device. "resampled" generates devices that draw from the pool with
-            replacement when they are asked, however many: synthetic.
+        partition: "natural" keeps the data's own devices. "iid", "dirichlet", "dirichlet-classes" and "time"
+            pool all examples and deal them anew, each to one device. "dirichlet" skews the classes of devices
+            of one size; "dirichlet-classes" splits class by class, and sizes differ. "resampled" generates
+            devices that draw from the pool with replacement when they are asked, however many: synthetic.
         devices: How many devices to deal to or to generate. "natural" has as many as the data.
-        alpha: Concentration for "dirichlet" and "resampled", per class; smaller means fewer classes on each
-            device.
+        alpha: Concentration for "dirichlet" and "resampled", per class, and for "dirichlet-classes", per
+            device; smaller means fewer classes on each device.
         examples_per_device: For "resampled", the fewest and the most training examples on a device.
         split: "last-quarter" holds out the source's own test part (for recordings and folders, the last
             quarter in time). "tuning" leaves that part out and holds out the last fifth of the rest: choose
@@ -58,7 +59,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     ]
     file: str = ""
     path: str = ""
-    partition: Literal["natural", "iid", "dirichlet", "time", "resampled"] = "natural"
+    partition: Literal["natural", "iid", "dirichlet", "dirichlet-classes", "time", "resampled"] = "natural"
     devices: Annotated[int, msgspec.Meta(ge=2, le=10_000_000)] = DEVICES
     alpha: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 0.5
     examples_per_device: tuple[PerDevice, PerDevice] = EXAMPLES_PER_DEVICE
@@ -100,7 +101,7 @@ def _check_partition(settings: DataSettings) -> None:
     if settings.partition == "natural" and settings.source in POOLED:
         raise InputError(
             f'data.partition: "natural" keeps real devices, and {settings.source} has none',
-            hint="choose one of: iid, dirichlet, time, resampled",
+            hint="choose one of: iid, dirichlet, time, resampled, dirichlet-classes",
         )
     if settings.source == "synthetic-digits" and settings.partition not in {"natural", "resampled"}:
         raise InputError(

@@ -40,7 +40,7 @@ def test_wrist_keeps_its_twenty_devices() -> None:
     )
 
 
-@pytest.mark.parametrize("partition", ["iid", "dirichlet", "time"])
+@pytest.mark.parametrize("partition", ["iid", "dirichlet", "dirichlet-classes", "time"])
 @pytest.mark.parametrize("split", ["last-quarter", "tuning"])
 def test_dealing_wrist_anew_keeps_every_example(partition: str, split: str) -> None:
     real = joined(list(loaded(source="wrist", split=split).devices.values()))

@@ -5,9 +5,12 @@ from hypothesis import strategies as st
 
 from covey.errors import InputError
 from covey_simulations.data.partitions import (
+    LEAST,
     Parts,
+    by_class_shares,
     by_preference,
     by_time,
+    class_shares,
     dirichlet,
     iid,
     natural,
@@ -145,3 +148,39 @@ def test_parts_are_a_sequence() -> None:
 def test_nothing_cannot_be_dealt() -> None:
     with pytest.raises(InputError, match="0 examples"):
         dirichlet(np.array([], np.int64), 4, 0.5, generator(0))
+
+
+@given(st.integers(1, 5), st.integers(1, 12), st.floats(0.5, 1e4), SEEDS)
+def test_class_shares_split_every_class_and_leave_everyone_some(
+    devices: int, classes: int, alpha: float, seed: int
+) -> None:
+    labels = np.tile(np.arange(classes), 400)
+    shares = class_shares(labels, classes + 1, devices, alpha, generator(seed))  # the last has no examples
+    parts = by_class_shares(labels, shares, generator(seed))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(labels)))
+    assert all((np.diff(part) > 0).all() for part in parts)
+    assert parts.sizes.min() >= LEAST
+    dealt = np.array([np.bincount(labels[part], minlength=classes + 1) for part in parts]).T
+    assert np.allclose(shares.sum(axis=1), 1)
+    assert np.abs(dealt[:-1] - shares[:-1] * 400).max() < 1 + 1e-6
+
+
+def test_a_device_with_an_even_share_takes_no_more() -> None:
+    labels = np.tile(np.arange(10), 100)
+    shares = class_shares(labels, 10, 4, 0.1, generator(0))
+    held = np.cumsum(shares * 100, axis=0)
+    assert (shares[1:][held[:-1] >= 250] == 0).all()
+    assert held[-1].max() > 250 > held[-1].min()  # sizes differ
+
+
+def test_small_alpha_puts_a_class_on_few_devices() -> None:
+    labels = np.tile(np.arange(10), 400)
+    of = [class_shares(labels, 10, 10, alpha, generator(0)) for alpha in (0.1, 100.0)]
+    assert np.mean([row.max() for row in of[0]]) > 0.5
+    assert np.mean([row.max() for row in of[1]]) < 0.2
+
+
+@pytest.mark.parametrize(("count", "devices", "alpha"), [(50, 6, 1.0), (200, 10, 1e-3)])
+def test_what_leaves_a_device_with_next_to_nothing_is_refused(count: int, devices: int, alpha: float) -> None:
+    with pytest.raises(InputError, match="split class by class"):
+        class_shares(np.zeros(count, np.int64), 1, devices, alpha, generator(0))
