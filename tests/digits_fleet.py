@@ -167,7 +167,7 @@ def app_of(participants: Mapping[int, Participant]) -> ClientApp:
 
 def grid_of(participants: Mapping[int, Participant]) -> InProcessGrid:
     """A new grid, on which no session is remembered; what the devices have claimed stays."""
-    return InProcessGrid(app_of(participants), tuple(participants))
+    return InProcessGrid(app_of(participants), participants)
 
 
 @dataclass

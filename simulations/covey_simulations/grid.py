@@ -4,7 +4,7 @@ Flower's own simulation runs on Ray and costs ten times as much per message; see
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -26,7 +26,7 @@ class InProcessGrid(Grid):
             a global.
     """
 
-    def __init__(self, client_app: ClientApp, nodes: Sequence[int], run_id: int = 1) -> None:
+    def __init__(self, client_app: ClientApp, nodes: Collection[int], run_id: int = 1) -> None:
         TaskIdentity.run_id = run_id
         TaskIdentity.node_id = SERVER
         TaskIdentity.task_id = SERVER

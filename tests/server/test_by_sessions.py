@@ -33,6 +33,7 @@ def test_agents_that_attend_train_a_model(tmp_path: Path) -> None:
     summary = read(tmp_path / "runs/pilot/summary.json")
     assert summary.rounds == 2
     assert summary.devices >= 2  # who came first is enough to begin with
+    assert summary.package
     assert Path(summary.package).exists()
     assert f"session: connected to localhost:{port}" in told
 

@@ -47,6 +47,9 @@ class Seen:
     def stage(self, name: str) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
     def step(self, done: int, total: int) -> None:
         """Nothing."""
 
@@ -108,7 +111,7 @@ class Simulated:
 
     def budgets(self, process: int = -1) -> list[Budget]:
         """Of the devices of a process."""
-        return [each.journal.budget for each in self.fleets[process].devices.values()]
+        return [each.journal.budget for each in self.fleets[process].participants.values()]
 
     def reviewer(self) -> Ed25519Signer:
         return Ed25519Signer("covey/simulation/reviewer", run_keys(self.path).of("reviewer"))
@@ -151,6 +154,7 @@ class TestDone:
         data = done.folder.ledger.head()
         assert data
         operator = done.fleets[0].operator
+        assert operator
         assert operator.policy
         head = open_checkpoint(data, operator.policy.policy.log_trust(), blame="test").checkpoint
         lines, _ = done.folder.ledger.lines()
@@ -163,7 +167,8 @@ class TestDone:
             assert (budget.counter, budget.locked, budget.unsettled) == (5, "", frozenset())
 
     def test_every_plan_appeals_to_the_policy(self, done: Simulated) -> None:
-        policy = done.fleets[0].operator.policy
+        operator = done.fleets[0].operator
+        policy = operator and operator.policy
         assert policy
         for entry in done.entries():
             if isinstance(entry, Reserve):
@@ -268,7 +273,7 @@ class TestGoneOn:
         assert first.operator == second.operator
         assert first.log.signer.verifier == second.log.signer.verifier
         assert first.log.trust == second.log.trust
-        for one, other in zip(first.devices.values(), second.devices.values(), strict=True):
+        for one, other in zip(first.participants.values(), second.participants.values(), strict=True):
             assert one.keys == other.keys
 
     def test_devices_count_on_so_that_no_count_is_signed_twice(self, gone_on: Simulated) -> None:

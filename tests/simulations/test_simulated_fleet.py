@@ -17,7 +17,7 @@ from covey_simulations.data import digits
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.fleet import Fleet, Past, Setting, fleet
 from covey_simulations.settings import SimulationFile
-from covey_strategies.protection import Protection
+from covey_strategies.protection import Operator, Protection
 from digits_fleet import NOISY, TRAIN, asking, dealt, parameters
 
 
@@ -49,9 +49,14 @@ def made(data: FederatedData, folder: Path, seed: int = 1) -> Fleet:
     return fleet(Setting(data, MODEL, file, protected, folder, Past()))
 
 
+def operator_of(found: Fleet) -> Operator:
+    assert found.operator
+    return found.operator
+
+
 def masked_total(found: Fleet, model: Parameters) -> NDArray[np.float64]:
     """The update of one masked, noisy sum."""
-    grid, bare = found.grid(), replace(found.operator, policy=None, policy_sent=b"")
+    grid, bare = found.grid(), replace(operator_of(found), policy=None, policy_sent=b"")
     asked = asking(minimum=7, protection=Protection(masks="on", operator=bare, **NOISY))
     question = asked.question(grid, 1, TRAIN, model, sorted(grid.get_node_ids()))
     replies = grid.send_and_receive(question.messages())
@@ -60,23 +65,25 @@ def masked_total(found: Fleet, model: Parameters) -> NDArray[np.float64]:
 
 def test_every_device_has_an_identity_in_the_roster(data: FederatedData, tmp_path: Path) -> None:
     found = made(data, tmp_path)
-    certified = {each.device: each.key for each in found.operator.roster.certificates}
-    devices = found.devices.values()
-    assert len(certified) == len(found.devices) == 10
+    certified = {each.device: each.key for each in operator_of(found).roster.certificates}
+    devices = found.participants.values()
+    assert len(certified) == len(found.participants) == 10
     for each in devices:
         assert each.keys
         assert certified[each.keys.me.device] == public_of(each.keys.me.private)
-        assert each.keys.operator == public_of(found.operator.private)
+        assert each.keys.operator == public_of(operator_of(found).private)
     trainers = [each.trainer for each in devices]
     names = [each.device.name for each in trainers if isinstance(each, InProcess)]
     assert names == list(data.devices)  # whatever the data calls them
-    assert found.operator.roster.simulation
+    assert operator_of(found).roster.simulation
 
 
 def test_keys_are_new_for_each_run_and_the_sum_is_the_same(data: FederatedData, tmp_path: Path) -> None:
     first, second, again = (made(data, tmp_path / name) for name in ("first", "second", "first"))
-    assert first.operator.private != second.operator.private
-    assert first.operator.private == again.operator.private  # a run that is gone on with is the same fleet
+    assert operator_of(first).private != operator_of(second).private
+    assert (
+        operator_of(first).private == operator_of(again).private
+    )  # a run that is gone on with is the same fleet
     other = made(data, tmp_path / "other", seed=2)
     one, same, another = (masked_total(each, parameters()) for each in (first, second, other))
     assert np.array_equal(one, same)

@@ -14,6 +14,9 @@ class Told:
     def stage(self, name: str) -> None:
         """Nothing."""
 
+    def note(self, line: str) -> None:
+        """Nothing."""
+
     def step(self, done: int, total: int) -> None:
         """Nothing."""
 

@@ -1,6 +1,6 @@
 """A grid whose devices are worked out together: a cohort's sum without a message."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from flwr.clientapp import ClientApp
@@ -30,7 +30,9 @@ class EngineGrid(InProcessGrid):
         run_id: As for `InProcessGrid`.
     """
 
-    def __init__(self, client_app: ClientApp, nodes: Sequence[int], totals: Totals, run_id: int = 1) -> None:
+    def __init__(
+        self, client_app: ClientApp, nodes: Collection[int], totals: Totals, run_id: int = 1
+    ) -> None:
         super().__init__(client_app, nodes, run_id)
         self._totals = totals
 

@@ -1,7 +1,7 @@
 """What a run will take of the machine's memory, before it takes it.
 
-An estimate: what training holds at once is bounded by simulation.memory_mb, but one device must fit, whatever it
-takes, and the libraries take theirs. Data is not counted: it is read by now.
+An estimate: what training holds at once is bounded by simulation.memory_mb, but one device must fit, whatever
+it takes, and the libraries take theirs. Data is not counted: it is read by now.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binom  # type: ignore[import-untyped]
+from scipy.stats import beta, binom
 
 from covey.rollout.health_interval import lower_end, share_interval, tail, upper_end
 
