@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt
 JOBS ?= 2
 
-.PHONY: help demo test test-kill test-fleet test-releases test-long aarch64 check lint types floors format clean
+.PHONY: help demo test test-kill test-fleet test-releases test-engines test-long aarch64 check lint types floors format clean
 
 help:
 	@echo "make demo       install what it needs, train twenty devices with and without noise, print the report's path (minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-kill  real runs and the demo killed at random times, and resumed (minutes)"
 	@echo "make test-fleet real agents killed, frozen, cut off and attacked (minutes; some of it as root)"
 	@echo "make test-releases  updates cut off, killed and rolled back; releases to a real fleet (minutes)"
+	@echo "make test-engines  Ray for real; the pages for researchers and the notebook, followed (minutes)"
 	@echo "make test-long  the slow tests too"
 	@echo "make aarch64    ask the package index whether all that a device installs has a wheel for 64-bit ARM"
 	@echo "make check      formatting, lint, types, import floors, tests"
@@ -52,6 +53,10 @@ test-fleet: $(VENV)/.dev
 test-releases: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) -m long tests/client/test_update_power_cuts.py tests/client/test_update_commands.py \
 	  $(patsubst %,tests/e2e/test_%.py,update_kills releases_page release_fleet) tests/simulations/rollout $(RELEASES)
+
+# The engine "ray" through Flower's simulation runtime, docs/research.md, docs/experiments.md and the notebook.
+test-engines: $(VENV)/.dev
+	$(BIN)/pytest -n $(JOBS) -m long tests/simulations/engines $(patsubst %,tests/e2e/test_%_page.py,research experiments)
 
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS)
