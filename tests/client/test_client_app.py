@@ -33,7 +33,7 @@ def folder() -> Iterator[Path]:
 def said(to: Question, socket: object) -> Message:
     """What the app says to node 2's first message."""
     grid = InProcessGrid(app, NODES)
-    grid._contexts[2].node_config["agent"] = socket  # type: ignore[assignment]
+    grid._context(2).node_config["agent"] = socket  # type: ignore[assignment]
     return next(iter(grid.send_and_receive(to.messages()[:1])))
 
 
