@@ -81,12 +81,12 @@ class BentGrid(InProcessGrid):
 
     def restart(self, node: int) -> None:
         """A device's memory is lost; what it has claimed stays."""
-        self._contexts[node] = Context(self._contexts[node].run_id, node, {}, RecordDict(), {})
+        self._contexts[node] = Context(self.run.run_id, node, {}, RecordDict(), {})
 
     def remembered(self, node: int) -> RecordDict:
         """A device's memory."""
-        return self._contexts[node].state
+        return self._context(node).state
 
     def remember(self, node: int, memory: RecordDict) -> None:
         """Put an older memory back."""
-        self._contexts[node].state = memory
+        self._context(node).state = memory
