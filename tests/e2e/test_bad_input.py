@@ -253,7 +253,7 @@ def test_privacy_that_cannot_be_had_is_said_before_anything_is_touched(
     [
         (["model.file=mine.py"], "[model]: name or file: give one of them"),
         (["model.name="], "[model]: name or file: give one of them"),
-        (["model.name=nope"], "no model 'nope' -> models: digits,"),
+        (["model.name=nope"], "no model 'nope' -> models: breast-cancer, digits,"),
         (["model.name=", "model.file=absent.py"], "no model file absent.py"),
         (["model.name=", "model.file=empty.py"], "empty.py defines no MODEL -> define MODEL ="),
         (["model.name=", "model.file=other.py"], "other.py defines MODEL of type int -> define MODEL ="),
