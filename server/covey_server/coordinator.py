@@ -220,6 +220,8 @@ class Coordinator:
         parameters = initial(self._model, self._seed)
         preprocessing = self._statistics(parameters) if self._file.federation.standardise else None
         state = Checkpoint(self._folder.config, 0, parameters, {}, preprocessing)
+        if self._at_once:
+            self._book.announce()
         self._folder.save(state)
         return state
 
@@ -278,11 +280,11 @@ class Coordinator:
         remembered = algorithms.is_stateful(self._file)  # by devices, who go back by one round and no further
         if self._at_once and not due and not remembered:
             return
+        if self._at_once:
+            self._book.announce()  # what a checkpoint rests on is written down before it
         self._folder.log_metrics(self._unkept)
         self._unkept = []
         self._folder.save(state)
-        if self._at_once:
-            self._book.announce()
         self._kept = time.monotonic()
 
     def _train(

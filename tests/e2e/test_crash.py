@@ -159,6 +159,12 @@ def masked(forks: Forks) -> Uninterrupted:
     return _whole(forks, forks.folder / "masked", *MASKED)
 
 
+@pytest.fixture(scope="module")
+def by_messages(forks: Forks) -> Uninterrupted:
+    """Device by device: each sum is written down before it is asked for."""
+    return _whole(forks, forks.folder / "by-messages", *small.sets("simulation.engine=serial"))
+
+
 def _whole(forks: Forks, runs: Path, *words: str) -> Uninterrupted:
     answered = forks.begin(runs, *words)
     assert answered["status"] == 0, forks.log()
@@ -382,10 +388,10 @@ def _append(found: Uninterrupted, place: int) -> int:
 
 
 def test_a_half_written_reserve_was_not_made_and_its_number_is_free(
-    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+    forks: Forks, by_messages: Uninterrupted, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    forks.begin(runs, fatal=_append(uninterrupted, 5), moment="within")
+    forks.begin(runs, *by_messages.words, fatal=_append(by_messages, 5), moment="within")
     torn = (runs / RUN / "ledger/entries.jsonl").read_bytes()
     assert torn.count(b"\n") == 5  # the third sum's reserve is torn: nobody was asked
     assert not torn.endswith(b"\n")
@@ -396,21 +402,21 @@ def test_a_half_written_reserve_was_not_made_and_its_number_is_free(
 
 
 def test_a_reserve_that_was_made_is_paid_though_nobody_was_asked(
-    forks: Forks, uninterrupted: Uninterrupted, tmp_path: Path
+    forks: Forks, by_messages: Uninterrupted, tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    forks.begin(runs, fatal=_append(uninterrupted, 5), moment="after")
+    forks.begin(runs, *by_messages.words, fatal=_append(by_messages, 5), moment="after")
     assert forks.go_on(runs)["status"] == 0
     rows = small.sums(runs / RUN)
     (aborted,) = (row for row in rows if row["event"] == "abort")
     assert (aborted["sum"], aborted["reason"]) == (3, "the server stopped before the sum was opened")
     asked = [(row["sum"], row["round"], row["kind"]) for row in reserved(runs / RUN)]
     assert asked[1:5] == [(2, 1, "train"), (3, 1, "validate"), (4, 1, "train"), (5, 1, "validate")]
-    told, whole = (small.summary(run)["privacy"] for run in (runs / RUN, uninterrupted.run))
+    told, whole = (small.summary(run)["privacy"] for run in (runs / RUN, by_messages.run))
     assert told["unopened"] == 1
     assert told["sums"] == whole["sums"] | {"train": 3, "validate": 3}
     assert told["epsilon_server"] > whole["epsilon_server"]
-    assert small.outcome(runs / RUN) == uninterrupted.outcome
+    assert small.outcome(runs / RUN) == by_messages.outcome
 
 
 def test_a_settle_whose_evidence_alone_is_on_disk_was_not_made(
