@@ -35,6 +35,7 @@ KEYS = {
     "package_bytes": int,
     "latency_p50_us": float,
     "seconds": float,
+    "clock": type(None),
 }
 
 
