@@ -105,6 +105,8 @@ def is_together(plan: Plan) -> bool:
 
 def _chunk(plan: Plan, chosen: Chosen, memory: int) -> int:
     """Devices whose answers are in memory together: 8 bytes an element, and what training takes."""
+    if isinstance(plan.task, Train) and not chosen.is_batched:
+        return 1
     floats = 6 * plan.length + (chosen.floats if chosen.is_batched else 0)
     return max(1, memory // (4 * floats))
 
