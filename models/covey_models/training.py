@@ -79,7 +79,7 @@ class Local:
             return
         x = torch.from_numpy(np.ascontiguousarray(self.examples.x))
         order = torch.randperm(len(y), generator=generator)
-        for index in torch.tensor_split(order, max(1, round(len(y) / size))):
+        for index in torch.tensor_split(order, number_of_batches(len(y), size)):
             batch = x[index] if self.augment is None else self.augment(x[index], generator)
             yield self.scaled(batch), y[index]
 
@@ -88,6 +88,11 @@ class Local:
         if self.preprocessing is None:
             return batch
         return torch.from_numpy(self.preprocessing.apply(batch.numpy()))
+
+
+def number_of_batches(examples: int, batch_size: int) -> int:
+    """Of one epoch; see `Local.batches`."""
+    return max(1, round(examples / batch_size)) if examples else 0
 
 
 def train(

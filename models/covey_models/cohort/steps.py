@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from covey.errors import InputError
-from covey_models.training import Local
+from covey_models.training import Local, number_of_batches
 
 Index = NDArray[np.int64]
 
@@ -106,11 +106,6 @@ class Cohort:
         for step in range(int(self.steps[0]) if len(self.steps) else 0):
             active = int((self.steps > step).sum())
             yield _padded([next(each) for each in passes[:active]])
-
-
-def number_of_batches(examples: int, batch_size: int) -> int:
-    """Of one epoch; see `Local.batches`."""
-    return max(1, round(examples / batch_size)) if examples else 0
 
 
 def _pooled(locals_: Sequence[Local]) -> tuple[Tensor, Tensor]:

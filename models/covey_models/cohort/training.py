@@ -81,9 +81,10 @@ def _trained(
     cohort = Cohort([each.local for each in learners], [each.seed for each in learners], task.batch_size)
     ordered = [learners[place] for place in cohort.order]
     weights = _stacked(parameters, [each.start for each in ordered])
-    zero = {name: np.zeros_like(value) for name, value in parameters.items()}
-    corrected = any(each.correction is not None for each in ordered)
-    correction = _stacked(zero, [each.correction for each in ordered]) if corrected else {}
+    correction: Stacked = {}
+    if any(each.correction is not None for each in ordered):
+        zero = {name: np.zeros_like(value) for name, value in parameters.items()}
+        correction = _stacked(zero, [each.correction for each in ordered])
     losses = chosen.program.train(weights, cohort, Optimiser.start(task, weights, correction))
     return weights, cohort, losses
 

@@ -161,11 +161,12 @@ def _updates(plan: Plan, task: Train, members: Sequence[Member], chunk: TrainedC
         rows = train.weighed(task, change, chunk.losses[some], chunk.counts[some])
         coins = [Stream(members[place].coins) for place in places]
         for place in places[~np.isfinite(change.sum(axis=1))]:
-            tell(
-                members[place].device,
-                f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer",
-            )
+            _tell_not_finite(plan, members[place].device)
         yield Answers(places, encode.encode_each(plan.parts, rows, coins))
+
+
+def _tell_not_finite(plan: Plan, device: Device) -> None:
+    tell(device, f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer")
 
 
 def _finished(  # noqa: PLR0913, PLR0917 - as `train.finish`
@@ -185,10 +186,7 @@ def _finished(  # noqa: PLR0913, PLR0917 - as `train.finish`
         trained = Trained(layout.unflatten(sent + change), loss)
         row = train.finish(task, plan, parameters, member.device, starts[place], trained)
         if not encode.is_finite(row):
-            tell(
-                member.device,
-                f"round {plan.round}: contributed nothing: NaN or infinite elements in an answer",
-            )
+            _tell_not_finite(plan, member.device)
         yield Answers(np.array([place]), encode.encode_each(plan.parts, row, [Stream(member.coins)]))
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from covey.arrays import Parameters, layout_of
 from covey.encode import Shape, clip
 from covey.plan import Train
-from covey_models.cohort.steps import number_of_batches
+from covey_models.training import number_of_batches
 from covey_strategies.beside import Arrays, Round
 from covey_strategies.queries.memory import Memory
 

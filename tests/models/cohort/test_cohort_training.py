@@ -13,12 +13,12 @@ from covey.examples import Examples, Standardise
 from covey.plan import Train
 from covey_models.cohort.dense import dense
 from covey_models.cohort.programs import Chosen, choose
-from covey_models.cohort.steps import Cohort, number_of_batches
+from covey_models.cohort.steps import Cohort
 from covey_models.cohort.training import Learner, train_cohort
 from covey_models.cohort.vmapped import Vmapped, refusal
 from covey_models.model import Model
 from covey_models.registry import find, names
-from covey_models.training import Local, initial, load, train
+from covey_models.training import Local, initial, load, number_of_batches, train
 
 PLAIN: dict[str, Any] = {
     "epochs": 1,
