@@ -6,23 +6,24 @@ doi:10.24432/C5WS31, CC BY 4.0; the package river, BSD-3-Clause, keeps it in `ri
 """
 
 import gzip
-import hashlib
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from covey.errors import DataError
 from covey.examples import Examples
 from covey_models.zoo.shuttle import LABELS, READINGS
+from covey_simulations.data.carried_file import CarriedFile
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.local import hold_out_from
 
 SHA256: Final = "1ed4bfa77233d95bff2c8ab2482725d2d800410daedf5919ad80ec6faf60ff59"
 TRAINING: Final = Fraction(3, 4)
 _PROVIDER: Final = "pip install 'river>=0.26.1,<0.27', or give its datasets/shuttle.csv.gz as data.path"
+_FILE: Final = CarriedFile(
+    "the shuttle data", "river", "datasets/shuttle.csv.gz", "river 0.26.1", SHA256, _PROVIDER
+)
 
 
 def load(path: Path | None = None) -> FederatedData:
@@ -38,7 +39,7 @@ def load(path: Path | None = None) -> FederatedData:
         DataError: The file is missing or is not the one expected.
     """
     rows = np.loadtxt(
-        gzip.decompress(_verified(path or packaged_file())).decode().splitlines()[1:], delimiter=","
+        gzip.decompress(_FILE.read(path or packaged_file())).decode().splitlines()[1:], delimiter=","
     )
     readings = np.sign(rows[:, :READINGS]) * np.log1p(np.abs(rows[:, :READINGS]))
     examples = Examples(readings.astype(np.float32), rows[:, READINGS].astype(np.int64))
@@ -60,19 +61,4 @@ def packaged_file() -> Path:
     Raises:
         DataError: river is not installed.
     """
-    spec = find_spec("river")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError("the shuttle data comes with the package river, which is missing", hint=_PROVIDER)
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "shuttle.csv.gz"
-
-
-def _verified(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}", hint=_PROVIDER) from error
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise DataError(
-            f"{path}: not the file that river 0.26.1 carries: its SHA-256 differs", hint=_PROVIDER
-        )
-    return content
+    return _FILE.path()

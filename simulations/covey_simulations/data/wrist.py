@@ -5,17 +5,15 @@ learning the inertial signals from a smartwatch", arXiv:1802.01489. The recordin
 seglearn 1.2.5 (BSD-3-Clause, by the data's author) as a pickle, which is checked before it is opened.
 """
 
-import hashlib
 import io
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from covey.errors import DataError
+from covey_simulations.data.carried_file import CarriedFile
 from covey_simulations.data.federated import FederatedData
 from covey_simulations.data.recordings import Recording, Split, Windowing, local_data
 
@@ -38,6 +36,9 @@ SIDES: Final = ("left", "right")
 WINDOWING: Final = Windowing(length=2 * RATE, test_hop=RATE)
 """Windows of two seconds; a held-out one every second."""
 _PROVIDER: Final = "pip install 'covey[sim]'"
+_FILE: Final = CarriedFile(
+    "the wrist data", "seglearn", "data/watch_dataset.npy", "seglearn 1.2.5", SHA256, _PROVIDER
+)
 
 
 def load(split: Split, path: Path | None = None) -> FederatedData:
@@ -70,7 +71,11 @@ def recordings(path: Path | None = None) -> tuple[Recording, ...]:
     Raises:
         DataError: The file is missing or is not the one expected.
     """
-    content = _verified(path or packaged_file())
+    content = _FILE.read(
+        path or packaged_file(),
+        told=", and it was not opened",
+        again="pip install --force-reinstall seglearn==1.2.5",
+    )
     # A pickle runs whatever it says: only these bytes, whose digest was just checked, are ever opened.
     stored: dict[str, Any] = np.load(io.BytesIO(content), allow_pickle=True).item()
     columns = (stored[key] for key in ("X", "subject", "side", "y"))
@@ -85,10 +90,7 @@ def packaged_file() -> Path:
     Raises:
         DataError: seglearn is not installed.
     """
-    spec = find_spec("seglearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError("the wrist data comes with the package seglearn, which is missing", hint=_PROVIDER)
-    return Path(spec.submodule_search_locations[0]) / "data" / "watch_dataset.npy"
+    return _FILE.path()
 
 
 def group(subject: int) -> str:
@@ -99,19 +101,6 @@ def group(subject: int) -> str:
 def groups(subjects: Sequence[int]) -> tuple[str, ...]:
     """The names of several subjects."""
     return tuple(group(subject) for subject in subjects)
-
-
-def _verified(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}", hint=_PROVIDER) from error
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise DataError(
-            f"{path}: not the file that seglearn 1.2.5 carries: its SHA-256 differs, and it was not opened",
-            hint="pip install --force-reinstall seglearn==1.2.5",
-        )
-    return content
 
 
 def _recording(signal: NDArray[np.float64], subject: int, side: float, label: int) -> Recording:

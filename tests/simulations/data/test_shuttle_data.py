@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from covey.errors import DataError
-from covey_simulations.data import shuttle
+from covey_simulations.data import carried_file, shuttle
 from covey_simulations.data.federated import FederatedData
 
 
@@ -37,7 +37,7 @@ def test_the_first_row_of_the_file_is_an_anomaly(data: FederatedData) -> None:
 
 
 def test_a_missing_package_names_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shuttle, "find_spec", lambda _: None)
+    monkeypatch.setattr(carried_file, "find_spec", lambda _: None)
     with pytest.raises(DataError, match="the package river, which is missing") as refused:
         shuttle.load()
     assert "data.path" in refused.value.hint

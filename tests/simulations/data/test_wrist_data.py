@@ -8,7 +8,7 @@ import pytest
 
 from covey.errors import DataError
 from covey.examples import LocalData
-from covey_simulations.data import wrist
+from covey_simulations.data import carried_file, wrist
 from covey_simulations.data.recordings import (
     Recording,
     Span,
@@ -167,7 +167,9 @@ def test_a_missing_file_names_what_brings_it(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_names_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wrist, "find_spec", lambda name: None if name == "seglearn" else pytest.fail(name))
+    monkeypatch.setattr(
+        carried_file, "find_spec", lambda name: None if name == "seglearn" else pytest.fail(name)
+    )
     with pytest.raises(DataError, match="seglearn") as refused:
         wrist.recordings()
     assert refused.value.hint == "pip install 'covey[sim]'"
